@@ -1,0 +1,2 @@
+//! A brk/mmap allocator.
+#![cfg_attr(not(test), no_std)]

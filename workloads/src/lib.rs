@@ -1,0 +1,1 @@
+//! What brkpoint runs.
