@@ -1,0 +1,112 @@
+//! A table of the driver's own: in a mapping whose pages are resident before the
+//! first operation, so that neither its faults nor its bytes are the heap's.
+
+use std::io;
+use std::ops::{Deref, DerefMut};
+use std::ptr::{self, NonNull};
+use std::slice;
+
+/// A vector of fixed capacity outside the heap.
+#[derive(Debug)]
+pub(super) struct Table<T: Copy> {
+    start: NonNull<T>,
+    capacity: usize,
+    length: usize,
+}
+
+impl<T: Copy> Table<T> {
+    /// Room for `capacity` elements, at least one.
+    pub(super) fn new(capacity: usize) -> io::Result<Table<T>> {
+        assert!(capacity > 0 && size_of::<T>() > 0, "a table of nothing");
+        // SAFETY: a fresh anonymous mapping of a length above zero; the kernel
+        // aligns it to an OS page, which no T needs more than.
+        let start = unsafe {
+            libc::mmap(
+                ptr::null_mut(),
+                Self::bytes(capacity),
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_POPULATE,
+                -1,
+                0,
+            )
+        };
+        if start == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        let start = NonNull::new(start.cast()).expect("the kernel maps nothing at null");
+        Ok(Table { start, capacity, length: 0 })
+    }
+
+    fn bytes(capacity: usize) -> usize {
+        capacity * size_of::<T>()
+    }
+
+    pub(super) fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.length = 0;
+    }
+
+    /// Appends `element`.
+    ///
+    /// # Panics
+    /// If the table is full.
+    pub(super) fn push(&mut self, element: T) {
+        assert!(self.length < self.capacity, "a table of {} is full", self.capacity);
+        // SAFETY: length < capacity, so the element lies in the mapping.
+        unsafe { self.start.add(self.length).write(element) };
+        self.length += 1;
+    }
+}
+
+impl<T: Copy> Deref for Table<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        // SAFETY: `push` wrote the first `length` elements.
+        unsafe { slice::from_raw_parts(self.start.as_ptr(), self.length) }
+    }
+}
+
+impl<T: Copy> DerefMut for Table<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        // SAFETY: `push` wrote the first `length` elements.
+        unsafe { slice::from_raw_parts_mut(self.start.as_ptr(), self.length) }
+    }
+}
+
+impl<T: Copy> Drop for Table<T> {
+    fn drop(&mut self) {
+        // SAFETY: `new` mapped just this range, and the borrow checker knows of
+        // no reference into it.
+        unsafe { libc::munmap(self.start.as_ptr().cast(), Self::bytes(self.capacity)) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn holds_what_was_pushed() {
+        let mut table = Table::new(3).expect("maps");
+        assert!(table.is_empty());
+        for n in [5_u64, 6, 7] {
+            table.push(n);
+        }
+        table[1] = 9;
+        assert_eq!(*table, [5, 9, 7]);
+        table.clear();
+        assert!(table.is_empty());
+    }
+
+    #[test]
+    #[should_panic(expected = "full")]
+    fn refuses_more_than_it_holds() {
+        let mut table = Table::new(1).expect("maps");
+        table.push(1_u8);
+        table.push(2);
+    }
+}
