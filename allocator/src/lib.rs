@@ -1,2 +1,39 @@
-//! A brk/mmap allocator.
+//! A brk/mmap allocator whose every policy can be varied at run time.
+//!
+//! Small requests come from a heap of chunks that grows with the break, large
+//! ones from private anonymous mappings; from which size on is the mmap
+//! threshold. It is the textbook's layout (a header left of each block, which
+//! tells size and neighbours), so that every byte can be accounted for.
+//!
+//! | where | what |
+//! |---|---|
+//! | [`Brkpoint`] | the process's allocator: `#[global_allocator]`, and the base of the C symbols |
+//! | [`Heap`] | a heap as a value, over any [`PageSource`]; `heap/mod.rs` walks one malloc and one free |
+//! | [`Block`], [`Resized`] | what an allocation, an attempt to resize give |
+//! | [`Misuse`], [`Broken`] | what a program, what a heap did wrong |
+//! | [`Stats`] | the accounts, whose parts add up |
+//! | [`Config`], [`Preset`] | the settings, and named combinations; [`options`] is their table |
+//! | [`MmapThreshold`], [`SizeClasses`], [`Trim`], [`BreakSource`] | the strategies |
+//! | [`PageSource`], [`System`], [`Simulated`] | where memory comes from: the contract, the kernel, a test's arena |
+//! | `lock`, `message` | a futex that survives fork; words on stderr without allocating |
+//!
+//! Nothing here allocates for itself, and no path of a release build panics:
+//! a program that breaks the contract is told how, and ended.
 #![cfg_attr(not(test), no_std)]
+
+mod config;
+mod heap;
+mod lock;
+mod message;
+mod os;
+mod process;
+mod size_class;
+
+pub use config::{
+    BreakSource, Bytes, Config, Count, MmapThreshold, Option as ConfigOption, Preset, SizeClasses,
+    Switch, Trim, options,
+};
+pub use heap::{Block, Broken, Heap, Misuse, REQUEST_MOST, Resized, Stats};
+pub use os::{Calls, PageSource, Range, Simulated, System};
+pub use process::Brkpoint;
+pub use size_class::GRAIN;

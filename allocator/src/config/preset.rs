@@ -1,0 +1,80 @@
+//! Named combinations of settings.
+
+use core::fmt;
+
+use super::value::named;
+use super::{Bytes, Config, MmapThreshold, Trim};
+
+pub(super) const ENV: &str = "BRKPOINT_PRESET";
+pub(super) const MEANING: &str =
+    "A named combination of settings, applied before the other variables.";
+pub(super) const VALUES: &str = <Preset as super::Setting>::VALUES;
+
+named! {
+    /// A named combination of settings.
+    Preset {
+        /// No mappings: every block comes from the break.
+        BrkOnly = "brk-only",
+        /// Every block has a mapping of its own.
+        MmapOnly = "mmap-only",
+        /// The break below a fixed 128 KiB, mappings from there on.
+        Hybrid = "hybrid",
+        /// As `hybrid`, but the threshold follows what the program frees:
+        /// glibc's rule and glibc's numbers.
+        HybridDynamic = "hybrid-dynamic",
+        /// The balance we recommend: the dynamic rule from a higher start, and
+        /// a trim threshold high enough that a program which frees and
+        /// allocates a few megabytes in turn does not pay minor faults for
+        /// each turn. It may hold up to 4 MiB of free top more than
+        /// `hybrid-dynamic`.
+        Default = "default",
+    }
+}
+
+impl Preset {
+    /// Its settings. What plays the break, and whether settings are printed,
+    /// are no part of a preset: they are kept from `base`.
+    pub const fn config(self, base: &Config) -> Config {
+        let glibc = Config {
+            break_source: base.break_source,
+            verbose: base.verbose,
+            trim: Trim::Threshold,
+            trim_threshold: Bytes(128 << 10),
+            top_pad: Bytes(128 << 10),
+            ..Config::DEFAULT
+        };
+        let mmap_threshold = match self {
+            Preset::BrkOnly => MmapThreshold::Off,
+            Preset::MmapOnly => MmapThreshold::Fixed(0),
+            Preset::Hybrid => MmapThreshold::Fixed(128 << 10),
+            Preset::HybridDynamic => MmapThreshold::Dynamic(128 << 10),
+            Preset::Default => {
+                return Config {
+                    break_source: base.break_source,
+                    verbose: base.verbose,
+                    ..Config::DEFAULT
+                };
+            }
+        };
+        Config { mmap_threshold, ..glibc }
+    }
+
+    /// The preset that `config` is, if it is one.
+    pub fn of(config: &Config) -> Option<Preset> {
+        Preset::ALL.iter().copied().find(|preset| preset.config(config) == *config)
+    }
+}
+
+pub(super) fn set(config: &mut Config, text: &str) -> bool {
+    match Preset::by_name(text) {
+        Some(preset) => {
+            *config = preset.config(config);
+            true
+        }
+        None => false,
+    }
+}
+
+pub(super) fn show(config: &Config, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    f.write_str(Preset::of(config).map_or("custom", Preset::name))
+}

@@ -1,0 +1,93 @@
+//! What programs do wrong: how it is noticed and what is said of it.
+
+use core::fmt;
+use core::ptr::NonNull;
+
+use super::Heap;
+use super::chunk::{Chunk, State};
+use crate::message::die;
+use crate::os::PageSource;
+use crate::size_class::GRAIN;
+
+/// Why a pointer cannot be freed or resized. The heap is unchanged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Misuse {
+    /// No block begins there, or the header left of it was overwritten.
+    NotABlock,
+    /// The block there is already free.
+    DoubleFree,
+    /// The header right of the block was overwritten: something wrote past the
+    /// block's end.
+    Overrun,
+    /// The header's boundary tag was overwritten: something wrote past the end
+    /// of the block on the left.
+    Underrun,
+}
+
+impl fmt::Display for Misuse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Misuse::NotABlock => "not the start of a block, or its header was overwritten",
+            Misuse::DoubleFree => "the block is already free (double free)",
+            Misuse::Overrun => "something wrote past the end of this block",
+            Misuse::Underrun => "something wrote past the end of the block on its left",
+        })
+    }
+}
+
+/// Ends the process: free memory of the heap was overwritten.
+#[cold]
+pub(super) fn corrupt(chunk: Chunk, what: &str) -> ! {
+    die(format_args!("{what}: near {:#x}; the heap is corrupt", chunk.address()))
+}
+
+impl<S: PageSource> Heap<S> {
+    /// The chunk of a block, its size and state, which is Live or Mapped.
+    ///
+    /// # Safety
+    ///
+    /// The 16 bytes left of `block` are readable.
+    pub(super) unsafe fn inspect(
+        &self,
+        block: NonNull<u8>,
+    ) -> Result<(Chunk, usize, State), Misuse> {
+        if !block.addr().get().is_multiple_of(GRAIN) {
+            return Err(Misuse::NotABlock);
+        }
+        // SAFETY: by contract.
+        let chunk = unsafe { Chunk::of_block(block) };
+        // SAFETY: by contract.
+        match unsafe { chunk.get() } {
+            Some((size, state @ (State::Live | State::Mapped))) => Ok((chunk, size, state)),
+            Some((_, State::Free | State::Top)) => Err(Misuse::DoubleFree),
+            Some((_, State::Fence)) | None => Err(Misuse::NotABlock),
+        }
+    }
+
+    /// Whether the tags between a chunk and its neighbours are as written.
+    ///
+    /// # Safety
+    ///
+    /// A Live chunk of `size` bytes.
+    pub(super) unsafe fn inspect_neighbours(
+        &self,
+        chunk: Chunk,
+        size: usize,
+    ) -> Result<(), Misuse> {
+        // SAFETY: a chunk that is not the top has a chunk on its right, and an
+        // intact tag leads to the chunk on its left.
+        unsafe {
+            let right = chunk.offset(size);
+            if right.previous() != Some(size) || right.get().is_none() {
+                return Err(Misuse::Overrun);
+            }
+            match chunk.previous() {
+                Some(0) => Ok(()),
+                Some(left) if chunk.back(left).get().is_some_and(|(size, _)| size == left) => {
+                    Ok(())
+                }
+                _ => Err(Misuse::Underrun),
+            }
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! The accounts: what the heap holds, and for what.
+
+use core::fmt;
+
+use super::segment::{self, Kind};
+use super::{HEADER, Heap};
+use crate::os::{Calls, PageSource};
+
+/// What is counted as it happens.
+pub(super) struct Counters {
+    /// Blocks in chunks, and the bytes of their chunks.
+    pub(super) live_blocks: usize,
+    pub(super) live_bytes: usize,
+    /// Chunks in the bins, and their bytes.
+    pub(super) free_blocks: usize,
+    pub(super) free_bytes: usize,
+    /// Bytes of the segments of either kind.
+    pub(super) break_bytes: usize,
+    pub(super) region_bytes: usize,
+    pub(super) segments: usize,
+    pub(super) fence_bytes: usize,
+    /// Blocks with mappings of their own; bytes of the mappings, of the blocks.
+    pub(super) mapped_blocks: usize,
+    pub(super) mapped_bytes: usize,
+    pub(super) mapped_live: usize,
+}
+
+impl Counters {
+    pub(super) const NONE: Counters = Counters {
+        live_blocks: 0,
+        live_bytes: 0,
+        free_blocks: 0,
+        free_bytes: 0,
+        break_bytes: 0,
+        region_bytes: 0,
+        segments: 0,
+        fence_bytes: 0,
+        mapped_blocks: 0,
+        mapped_bytes: 0,
+        mapped_live: 0,
+    };
+
+    pub(super) fn bytes_of(&mut self, kind: Kind) -> &mut usize {
+        match kind {
+            Kind::Break => &mut self.break_bytes,
+            Kind::Region => &mut self.region_bytes,
+        }
+    }
+}
+
+/// A heap's accounts at one moment, in bytes unless said otherwise.
+///
+/// ```text
+/// break_bytes + region_bytes + mapped_bytes  ==  live + mapped_live + free + top + metadata
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Usable bytes of live blocks in the segments.
+    pub live: usize,
+    /// How many those are.
+    pub live_blocks: usize,
+    /// Usable bytes of live blocks with mappings of their own.
+    pub mapped_live: usize,
+    /// How many those are.
+    pub mapped_blocks: usize,
+    /// Free chunks in the bins.
+    pub free: usize,
+    /// How many those are.
+    pub free_blocks: usize,
+    /// The free space at the break.
+    pub top: usize,
+    /// Headers of live blocks, records, fences, and room for alignment in
+    /// mappings.
+    pub metadata: usize,
+    /// Obtained from the break and not returned.
+    pub break_bytes: usize,
+    /// Obtained as mapped regions in place of the break, and not returned.
+    pub region_bytes: usize,
+    /// Obtained as mappings of single blocks, and not returned.
+    pub mapped_bytes: usize,
+    /// The mmap threshold in force; `usize::MAX` if off.
+    pub mmap_threshold: usize,
+    /// The trim threshold in force.
+    pub trim_threshold: usize,
+    /// System calls so far.
+    pub calls: Calls,
+}
+
+impl Stats {
+    /// What was obtained from the OS and not returned.
+    pub fn footprint(&self) -> usize {
+        self.break_bytes + self.region_bytes + self.mapped_bytes
+    }
+}
+
+/// One `name=value` line for each account.
+impl fmt::Display for Stats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (name, value) in [
+            ("footprint", self.footprint()),
+            ("break", self.break_bytes),
+            ("regions", self.region_bytes),
+            ("mapped", self.mapped_bytes),
+            ("live", self.live),
+            ("live_blocks", self.live_blocks),
+            ("mapped_live", self.mapped_live),
+            ("mapped_blocks", self.mapped_blocks),
+            ("free", self.free),
+            ("free_blocks", self.free_blocks),
+            ("top", self.top),
+            ("metadata", self.metadata),
+        ] {
+            writeln!(f, "{name}={value}")?;
+        }
+        Ok(())
+    }
+}
+
+impl<S: PageSource> Heap<S> {
+    /// The accounts as they are now.
+    pub fn stats(&self) -> Stats {
+        let counters = &self.counters;
+        let headers = counters.live_blocks * HEADER;
+        Stats {
+            live: counters.live_bytes - headers,
+            live_blocks: counters.live_blocks,
+            mapped_live: counters.mapped_live,
+            mapped_blocks: counters.mapped_blocks,
+            free: counters.free_bytes,
+            free_blocks: counters.free_blocks,
+            top: self.top_size,
+            metadata: headers
+                + counters.segments * segment::RECORD
+                + counters.fence_bytes
+                + (counters.mapped_bytes - counters.mapped_live),
+            break_bytes: counters.break_bytes,
+            region_bytes: counters.region_bytes,
+            mapped_bytes: counters.mapped_bytes,
+            mmap_threshold: self.thresholds.mmap.unwrap_or(usize::MAX),
+            trim_threshold: self.thresholds.trim,
+            calls: self.source.calls(),
+        }
+    }
+}

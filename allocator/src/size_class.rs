@@ -1,0 +1,105 @@
+//! The size-class schemes: how a request below the mmap threshold is rounded.
+
+use crate::config::SizeClasses;
+
+/// Every class is a multiple of this, in bytes; so is every block's address.
+pub const GRAIN: usize = 16;
+
+impl SizeClasses {
+    /// The class of a request: the bytes that its block will have, at least
+    /// `request`. `request` is at most `isize::MAX`.
+    ///
+    /// What is wasted is less than [`GRAIN`], or less than the share of the
+    /// block that [`waste_bound`](SizeClasses::waste_bound) gives.
+    pub const fn round(self, request: usize) -> usize {
+        let grains = if request == 0 { GRAIN } else { request.next_multiple_of(GRAIN) };
+        match self {
+            SizeClasses::Spacing16 => grains,
+            SizeClasses::Steps4 => stepped(grains, 4),
+            SizeClasses::Steps8 => stepped(grains, 8),
+            SizeClasses::Powers => grains.next_power_of_two(),
+        }
+    }
+
+    /// The share of a block, as (numerator, denominator), that rounding to its
+    /// class wastes at most, where the class is wider than [`GRAIN`].
+    pub const fn waste_bound(self) -> (usize, usize) {
+        match self {
+            SizeClasses::Spacing16 => (0, 1),
+            // The first class above a power of two p is p + p/4; a request of
+            // p + 1 bytes wastes less than p/4 of that.
+            SizeClasses::Steps4 => (1, 5),
+            SizeClasses::Steps8 => (1, 9),
+            SizeClasses::Powers => (1, 2),
+        }
+    }
+}
+
+/// `size` rounded up to one of `steps` equal steps between powers of two.
+const fn stepped(size: usize, steps: usize) -> usize {
+    // The power of two below `size`, or `size` itself less the step it ends.
+    let below = 1 << (size - 1).ilog2();
+    let step = below / steps;
+    if step <= GRAIN { size } else { size.next_multiple_of(step) }
+}
+
+/// Each scheme keeps the promises of `round` on requests up to 64 KiB and
+/// round the powers of two beyond.
+const _: () = {
+    const fn holds(scheme: SizeClasses, request: usize) {
+        let class = scheme.round(request);
+        let (part, whole) = scheme.waste_bound();
+        let waste = class - request;
+        assert!(class.is_multiple_of(GRAIN) && class > 0);
+        assert!(scheme.round(class) == class);
+        assert!(waste <= GRAIN && (waste < GRAIN || request == 0) || waste * whole < class * part);
+        assert!(request == 0 || scheme.round(request - 1) <= class);
+    }
+    let schemes = SizeClasses::ALL;
+    let mut i = 0;
+    while i < schemes.len() {
+        let mut request = 0;
+        while request <= 4096 {
+            holds(schemes[i], request);
+            request += 1;
+        }
+        let mut power = 4096;
+        while power < 1 << 46 {
+            holds(schemes[i], power - 1);
+            holds(schemes[i], power);
+            holds(schemes[i], power + 1);
+            power <<= 1;
+        }
+        i += 1;
+    }
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn classes_of_a_doubling_are_counted() {
+        for (scheme, classes) in [
+            (SizeClasses::Spacing16, 64),
+            (SizeClasses::Steps4, 4),
+            (SizeClasses::Steps8, 8),
+            (SizeClasses::Powers, 1),
+        ] {
+            let mut seen: Vec<_> = (1025..=2048).map(|size| scheme.round(size)).collect();
+            seen.dedup();
+            assert_eq!(seen.len(), classes, "{scheme}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn waste_is_within_its_bound(request in 1_usize..1 << 40, scheme in prop::sample::select(SizeClasses::ALL)) {
+            let class = scheme.round(request);
+            let (part, whole) = scheme.waste_bound();
+            prop_assert!(class >= request);
+            prop_assert!(class - request < GRAIN || (class - request) * whole < class * part);
+        }
+    }
+}

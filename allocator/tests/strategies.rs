@@ -1,0 +1,307 @@
+//! What each setting does, in counted facts.
+
+mod support;
+
+use std::ptr::NonNull;
+
+use brkpoint_allocator::{
+    BreakSource, Bytes, Calls, Config, Count, Heap, MmapThreshold, PageSource, Preset, Simulated,
+    SizeClasses, System, Trim,
+};
+use support::{allocate, free};
+
+const HALF: usize = 512 << 20;
+
+fn simulated(config: Config) -> Heap<Simulated> {
+    Heap::new(config, Simulated::new(HALF))
+}
+
+fn preset(preset: Preset) -> Config {
+    preset.config(&Config::DEFAULT)
+}
+
+/// The calls that `f` made.
+fn calls<S: PageSource>(heap: &mut Heap<S>, f: impl FnOnce(&mut Heap<S>)) -> Calls {
+    let before = heap.stats().calls;
+    f(heap);
+    let after = heap.stats().calls;
+    Calls {
+        brk: after.brk - before.brk,
+        mmap: after.mmap - before.mmap,
+        munmap: after.munmap - before.munmap,
+        mremap: after.mremap - before.mremap,
+        mprotect: after.mprotect - before.mprotect,
+    }
+}
+
+fn churn<S: PageSource>(heap: &mut Heap<S>, sizes: &[usize]) {
+    let blocks: Vec<_> = sizes.iter().map(|&size| allocate(heap, size)).collect();
+    for block in blocks {
+        free(heap, block);
+    }
+}
+
+#[test]
+fn mmap_only_costs_one_mmap_and_one_munmap_per_block() {
+    for source_calls in [
+        calls(&mut simulated(preset(Preset::MmapOnly)), |heap| {
+            churn(heap, &[0, 1, 100, 4096, 1 << 20])
+        }),
+        calls(
+            &mut Heap::new(preset(Preset::MmapOnly), System::new(BreakSource::Reserved)),
+            |heap| churn(heap, &[0, 1, 100, 4096, 1 << 20]),
+        ),
+    ] {
+        assert_eq!(source_calls, Calls { mmap: 5, munmap: 5, ..Calls::NONE });
+    }
+}
+
+#[test]
+fn an_aligned_mapped_block_costs_one_mmap_and_one_munmap_too() {
+    let mut heap = simulated(preset(Preset::MmapOnly));
+    let calls = calls(&mut heap, |heap| {
+        let block = heap.allocate(100, 1 << 20).unwrap().start;
+        assert!(block.addr().get().is_multiple_of(1 << 20));
+        free(heap, block);
+    });
+    assert_eq!(calls, Calls { mmap: 1, munmap: 1, ..Calls::NONE });
+}
+
+#[test]
+fn brk_only_never_maps() {
+    let mut heap = simulated(preset(Preset::BrkOnly));
+    let calls = calls(&mut heap, |heap| churn(heap, &[1, 100, 128 << 10, 1 << 20, 40 << 20]));
+    assert_eq!((calls.mmap, calls.munmap, calls.mremap), (0, 0, 0));
+    assert!(calls.brk > 0);
+}
+
+#[test]
+fn the_threshold_is_exact() {
+    for threshold in [1, 16, 4096, 128 << 10, 1 << 20] {
+        let mut heap = simulated(Config {
+            mmap_threshold: MmapThreshold::Fixed(threshold),
+            ..Config::DEFAULT
+        });
+        allocate(&mut heap, threshold - 1);
+        assert_eq!(heap.stats().mapped_blocks, 0, "{threshold}");
+        allocate(&mut heap, threshold);
+        assert_eq!(heap.stats().mapped_blocks, 1, "{threshold}");
+    }
+}
+
+#[test]
+fn at_most_mmap_max_blocks_are_mapped() {
+    let mut heap = simulated(Config { mmap_max: Count(2), ..preset(Preset::MmapOnly) });
+    for _ in 0..5 {
+        allocate(&mut heap, 5000);
+    }
+    assert_eq!((heap.stats().mapped_blocks, heap.stats().live_blocks), (2, 3));
+}
+
+#[test]
+fn a_dynamic_threshold_rises_to_what_was_freed_and_trims_at_twice_that() {
+    let mut heap = simulated(preset(Preset::HybridDynamic));
+    let first = calls(&mut heap, |heap| churn(heap, &[300 << 10]));
+    assert_eq!((first.mmap, first.munmap), (1, 1));
+    let stats = heap.stats();
+    assert!(stats.mmap_threshold > 300 << 10 && stats.mmap_threshold < 310 << 10);
+    assert_eq!(stats.trim_threshold, 2 * stats.mmap_threshold);
+    let second = calls(&mut heap, |heap| churn(heap, &[300 << 10; 20]));
+    assert_eq!((second.mmap, second.munmap), (0, 0));
+    let third = calls(&mut heap, |heap| churn(heap, &[400 << 10]));
+    assert_eq!((third.mmap, third.munmap), (1, 1));
+    // What is larger than 32 MiB never raises it.
+    let before = heap.stats().mmap_threshold;
+    churn(&mut heap, &[33 << 20]);
+    assert_eq!(heap.stats().mmap_threshold, before);
+
+    let mut fixed = simulated(preset(Preset::Hybrid));
+    let calls = calls(&mut fixed, |heap| (0..20).for_each(|_| churn(heap, &[300 << 10])));
+    assert_eq!((calls.mmap, calls.munmap), (20, 20));
+}
+
+#[test]
+fn trim_never_never_lowers_the_break() {
+    let mut heap = simulated(Config { trim: Trim::Never, ..preset(Preset::BrkOnly) });
+    churn(&mut heap, &[10 << 20, 100]);
+    assert!(heap.source().break_bytes() >= 10 << 20);
+    assert_eq!(heap.stats().calls.brk, 1, "one growth and nothing else");
+    // Unless the program asks for it.
+    assert!(heap.trim(0));
+    assert!(heap.source().break_bytes() <= 4096);
+}
+
+#[test]
+fn trim_at_a_threshold_keeps_top_pad() {
+    let config = Config {
+        trim: Trim::Threshold,
+        trim_threshold: Bytes(1 << 20),
+        top_pad: Bytes(256 << 10),
+        ..preset(Preset::BrkOnly)
+    };
+    let mut heap = simulated(config);
+    churn(&mut heap, &[700 << 10]);
+    assert!(heap.source().break_bytes() >= 700 << 10, "below the threshold all stays");
+    churn(&mut heap, &[3 << 20]);
+    let top = heap.stats().top;
+    assert!((256 << 10..(256 << 10) + 4096 + 32).contains(&top), "{top}");
+}
+
+#[test]
+fn trim_eager_gives_back_every_os_page_at_once() {
+    let mut heap = simulated(Config { trim: Trim::Eager, ..preset(Preset::BrkOnly) });
+    let first = allocate(&mut heap, 100);
+    for _ in 0..3 {
+        let block = allocate(&mut heap, 1 << 20);
+        free(&mut heap, block);
+        assert!(heap.source().break_bytes() <= 4096);
+    }
+    free(&mut heap, first);
+    heap.check().unwrap();
+}
+
+#[test]
+fn top_pad_saves_moves_of_the_break() {
+    let moves = |pad| {
+        let mut heap = simulated(Config { top_pad: Bytes(pad), ..preset(Preset::BrkOnly) });
+        (0..1000).for_each(|_| {
+            allocate(&mut heap, 1000);
+        });
+        heap.stats().calls.brk
+    };
+    assert!(moves(0) > 200);
+    assert_eq!(moves(2 << 20), 1);
+}
+
+#[test]
+fn a_scheme_gives_blocks_of_its_classes() {
+    for (scheme, usable) in [
+        (SizeClasses::Spacing16, 1040),
+        (SizeClasses::Steps8, 1152),
+        (SizeClasses::Steps4, 1280),
+        (SizeClasses::Powers, 2048),
+    ] {
+        let mut heap = simulated(Config { size_classes: scheme, ..Config::DEFAULT });
+        let block = allocate(&mut heap, 1025);
+        // SAFETY: a live block.
+        assert_eq!(unsafe { heap.usable_size(block) }, Ok(usable), "{scheme}");
+    }
+}
+
+#[test]
+fn zeroing_is_left_out_where_the_kernel_has_just_done_it() {
+    let mut heap = simulated(preset(Preset::Hybrid));
+    assert_eq!(heap.allocate(1 << 20, 16).unwrap().dirty, 0, "a new mapping");
+    let fresh = heap.allocate(50_000, 16).unwrap();
+    assert_eq!(fresh.dirty, 0, "new memory of the break");
+    free(&mut heap, fresh.start);
+    let again = heap.allocate(50_000, 16).unwrap();
+    assert_eq!(again.start, fresh.start);
+    assert!(again.dirty >= 50_000 - 16, "used before, and must be cleared");
+    let beyond = heap.allocate(20_000, 16).unwrap();
+    assert_eq!(beyond.dirty, 0, "beyond all that was used");
+    // What goes back to the OS comes back clean.
+    free(&mut heap, beyond.start);
+    free(&mut heap, again.start);
+    assert!(heap.trim(0));
+    let regrown = heap.allocate(50_000, 16).unwrap();
+    assert!(regrown.dirty <= 4096, "{}", regrown.dirty);
+}
+
+fn resize(heap: &mut Heap<Simulated>, block: NonNull<u8>, size: usize) -> NonNull<u8> {
+    // SAFETY: a live block, whose old pointer the tests drop.
+    unsafe { heap.reallocate(block, size, 16) }.unwrap().expect("memory")
+}
+
+#[test]
+fn a_mapped_block_is_resized_by_mremap() {
+    let mut heap = simulated(preset(Preset::Hybrid));
+    let block = allocate(&mut heap, 1 << 20);
+    let grown = calls(&mut heap, |heap| {
+        resize(heap, block, 8 << 20);
+    });
+    assert_eq!(grown, Calls { mremap: 1, ..Calls::NONE });
+}
+
+#[test]
+fn a_mapped_block_that_shrinks_far_below_the_threshold_goes_home() {
+    let mut heap = simulated(preset(Preset::Hybrid));
+    let block = allocate(&mut heap, 1 << 20);
+    resize(&mut heap, block, 100);
+    assert_eq!((heap.stats().mapped_blocks, heap.stats().live_blocks), (0, 1));
+    heap.check().unwrap();
+}
+
+#[test]
+fn a_block_grows_in_place_into_free_space_and_at_the_top() {
+    let mut heap = simulated(preset(Preset::BrkOnly));
+    let block = allocate(&mut heap, 1000);
+    let neighbour = allocate(&mut heap, 1000);
+    let last = allocate(&mut heap, 16);
+    free(&mut heap, neighbour);
+    assert_eq!(resize(&mut heap, block, 1900), block, "into the free neighbour");
+    assert_eq!(resize(&mut heap, last, 30 << 20), last, "at the top, with the break");
+    assert_eq!(resize(&mut heap, last, 16), last, "and back");
+    heap.check().unwrap();
+    assert_ne!(resize(&mut heap, block, 5000), block, "no room: it moves");
+}
+
+#[test]
+fn a_growing_block_gets_a_mapping_rather_than_more_of_the_break() {
+    let mut heap = simulated(preset(Preset::Hybrid));
+    let block = allocate(&mut heap, 100 << 10);
+    resize(&mut heap, block, 2 << 20);
+    assert_eq!(heap.stats().mapped_blocks, 1);
+    assert!(heap.source().break_bytes() < 1 << 20);
+}
+
+#[test]
+fn the_accounts_add_up_and_equal_what_the_source_gave() {
+    let mut heap = simulated(preset(Preset::Hybrid));
+    let blocks: Vec<_> = (0..200).map(|i| allocate(&mut heap, i * 997)).collect();
+    for block in blocks.iter().step_by(2) {
+        free(&mut heap, *block);
+    }
+    let stats = heap.stats();
+    let parts = [stats.live, stats.mapped_live, stats.free, stats.top, stats.metadata];
+    assert!(parts.iter().all(|&part| part > 0), "{stats}");
+    assert_eq!(parts.iter().sum::<usize>(), stats.footprint());
+    assert_eq!(stats.break_bytes, heap.source().break_bytes());
+    assert_eq!(stats.mapped_bytes, heap.source().mapped_bytes());
+}
+
+#[test]
+fn misuse_is_refused_by_kind_and_changes_nothing() {
+    use brkpoint_allocator::Misuse;
+    let mut heap = simulated(preset(Preset::Hybrid));
+    let (left, block, right) =
+        (allocate(&mut heap, 40), allocate(&mut heap, 40), allocate(&mut heap, 40));
+    // SAFETY: `block` has at least 40 bytes, and its header on its left.
+    unsafe {
+        assert_eq!(heap.free(block.add(1)), Err(Misuse::NotABlock));
+        assert_eq!(heap.free(block.add(16)), Err(Misuse::NotABlock));
+
+        let usable = heap.usable_size(block).unwrap();
+        let saved = block.add(usable).read();
+        block.add(usable).write(!saved);
+        assert_eq!(heap.free(block), Err(Misuse::Overrun));
+        assert_eq!(heap.free(right), Err(Misuse::Underrun));
+        assert!(heap.check().is_err(), "check() must see it, too");
+        block.add(usable).write(saved);
+
+        let own = block.sub(8);
+        let saved = own.read();
+        own.write(saved ^ 0x10);
+        assert_eq!(heap.free(block), Err(Misuse::NotABlock));
+        assert_eq!(heap.free(left), Err(Misuse::Overrun));
+        own.write(saved);
+        heap.check().unwrap();
+
+        assert_eq!(heap.free(block), Ok(()));
+        assert_eq!(heap.free(block), Err(Misuse::DoubleFree));
+        free(&mut heap, left);
+        assert_eq!(heap.free(block), Err(Misuse::DoubleFree), "also when merged");
+        assert_eq!(heap.usable_size(block), Err(Misuse::DoubleFree));
+    }
+    heap.check().unwrap();
+}

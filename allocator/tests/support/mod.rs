@@ -1,0 +1,94 @@
+//! What the tests of the allocator share.
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
+use std::alloc::Layout;
+use std::ptr::NonNull;
+
+use brkpoint_allocator::{Config, Heap, PageSource, Preset, SizeClasses, Trim};
+use brkpoint_workloads::op::Op;
+use brkpoint_workloads::shadow::{Shadow, Subject};
+
+/// A heap as a subject of the oracle.
+pub struct Subjected<S: PageSource>(pub Heap<S>);
+
+impl<S: PageSource> Subject for Subjected<S> {
+    fn allocate(&mut self, layout: Layout, zeroed: bool) -> Option<NonNull<u8>> {
+        let block = self.0.allocate(layout.size(), layout.align())?;
+        if zeroed {
+            // Only what the heap says: the oracle checks the rest.
+            // SAFETY: a new block of at least `size` bytes.
+            unsafe { block.start.write_bytes(0, block.dirty.min(layout.size())) };
+        }
+        Some(block.start)
+    }
+
+    unsafe fn free(&mut self, block: NonNull<u8>, _: Layout) {
+        // SAFETY: by contract.
+        unsafe { self.0.free(block) }.expect("a live block was refused by free");
+    }
+
+    unsafe fn reallocate(
+        &mut self,
+        block: NonNull<u8>,
+        layout: Layout,
+        size: usize,
+    ) -> Option<NonNull<u8>> {
+        // SAFETY: by contract.
+        unsafe { self.0.reallocate(block, size, layout.align()) }
+            .expect("a live block was refused by realloc")
+    }
+
+    unsafe fn usable_size(&mut self, block: NonNull<u8>, _: Layout) -> usize {
+        // SAFETY: by contract.
+        unsafe { self.0.usable_size(block) }.expect("a live block has a size")
+    }
+}
+
+/// Runs a program on a heap, with every invariant and every promise verified
+/// after every operation, and frees everything at the end.
+pub fn run<S: PageSource>(
+    heap: Heap<S>,
+    program: impl IntoIterator<Item = Op>,
+) -> Result<Heap<S>, String> {
+    let mut subject = Subjected(heap);
+    let mut shadow = Shadow::new(32);
+    for (at, op) in program.into_iter().enumerate() {
+        shadow.perform(&mut subject, op).map_err(|violation| format!("{op:?}: {violation}"))?;
+        subject.0.check().map_err(|broken| format!("after operation {at}, {op:?}: {broken}"))?;
+        let stats = subject.0.stats();
+        if stats.live_blocks + stats.mapped_blocks != shadow.live_blocks() {
+            return Err(format!("after operation {at}, {op:?}: {stats}"));
+        }
+    }
+    shadow.free_all(&mut subject).map_err(|violation| format!("freeing all: {violation}"))?;
+    subject.0.check().map_err(|broken| format!("with all freed: {broken}"))?;
+    let stats = subject.0.stats();
+    if stats.live + stats.live_blocks + stats.mapped_live + stats.mapped_blocks != 0 {
+        return Err(format!("all was freed, yet: {stats}"));
+    }
+    Ok(subject.0)
+}
+
+/// Every preset with every size-class scheme and every trim policy.
+pub fn configs() -> impl Iterator<Item = Config> {
+    Preset::ALL.iter().flat_map(|preset| {
+        SizeClasses::ALL.iter().flat_map(move |&size_classes| {
+            Trim::ALL.iter().map(move |&trim| Config {
+                size_classes,
+                trim,
+                ..preset.config(&Config::DEFAULT)
+            })
+        })
+    })
+}
+
+/// A block that must be given.
+pub fn allocate<S: PageSource>(heap: &mut Heap<S>, size: usize) -> NonNull<u8> {
+    heap.allocate(size, 16).expect("memory").start
+}
+
+/// Frees a live block.
+pub fn free<S: PageSource>(heap: &mut Heap<S>, block: NonNull<u8>) {
+    // SAFETY: the tests keep no pointer to what they free.
+    unsafe { heap.free(block) }.expect("a live block");
+}
