@@ -1,5 +1,55 @@
 //! Records in; statistics, verdicts, tables, SVG and HTML out.
 //!
-//! Everything here is a pure function of records: nothing is run or measured.
+//! Everything here is a pure function of records: nothing is run or measured,
+//! and the same records always give the same page.
+//!
+//! ```text
+//! record  what one line of a record file holds
+//! read    record files -> Records: every good line, and what was wrong
+//! check   which samples count: exits and digests against the reference's
+//! stats   medians, paired ratios, and their 99 % intervals
+//! judge   an interval -> better, worse, same, undecided
+//! figure  the samples of one metric of one cell -> Figure
+//! analysis, notes, words    Records -> Report: figures, notes, a verdict in words
+//! rows    Report -> JSON lines     text  Report -> a terminal's tables
+//! svg     Report -> plots          html  Report -> the page
+//! units   figures as people read them
+//! ```
+//!
+//! ```
+//! use brkpoint_reports::{Records, analyse};
+//!
+//! let records = Records::from_reader("nothing.jsonl", &b""[..])?;
+//! let report = analyse(&records);
+//! assert!(report.is_empty());
+//! assert!(report.to_html().contains("Nothing was measured"));
+//! # Ok::<(), std::io::Error>(())
+//! ```
 
+mod analysis;
+mod check;
+mod figure;
+mod html;
+mod judge;
+mod notes;
+mod read;
 pub mod record;
+mod rows;
+pub mod stats;
+mod svg;
+mod text;
+mod units;
+mod words;
+
+pub use analysis::{Arm, Measured, Report, Workload};
+pub use figure::Figure;
+pub use judge::{Verdict, judge, margin};
+pub use read::{Problem, ReadError, Records};
+pub use rows::Row;
+
+/// Computes every figure of the records, and the verdict in words.
+pub fn analyse(records: &Records) -> Report {
+    let mut report = analysis::group(records);
+    report.verdict = words::verdict(&report);
+    report
+}

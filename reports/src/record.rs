@@ -192,6 +192,18 @@ pub struct Series {
     pub live_bytes: Vec<u64>,
 }
 
+impl Series {
+    /// Whether every point has all its values and `x` ascends.
+    pub fn is_usable(&self) -> bool {
+        let n = self.x.len();
+        n > 0
+            && self.rss_bytes.len() == n
+            && (self.live_bytes.is_empty() || self.live_bytes.len() == n)
+            && self.x.iter().all(|x| x.is_finite() && *x >= 0.0)
+            && self.x.is_sorted()
+    }
+}
+
 macro_rules! metrics {
     ($($(#[$doc:meta])* $name:ident = $text:literal, $unit:ident, $pass:ident;)*) => {
         /// A measured quantity. Less is better for every one of them.
@@ -283,18 +295,24 @@ pub enum Unit {
 }
 
 impl Cell {
-    /// Engine and settings as the command line spells them, e.g.
-    /// `brkpoint:preset=brk-only`; the repeat of the reference ends in ` (A/A)`.
+    /// [`spelling`](Self::spelling); the repeat of the reference ends in ` (A/A)`.
     pub fn arm(&self) -> String {
+        let mut arm = self.spelling();
+        if self.role == Role::Repeat {
+            arm.push_str(" (A/A)");
+        }
+        arm
+    }
+
+    /// Engine and settings as the command line spells them, e.g.
+    /// `brkpoint:preset=brk-only`.
+    pub fn spelling(&self) -> String {
         let mut arm = self.engine.clone();
         for (i, (knob, value)) in self.settings.iter().enumerate() {
             arm.push(if i == 0 { ':' } else { ',' });
             arm.push_str(knob);
             arm.push('=');
             arm.push_str(value);
-        }
-        if self.role == Role::Repeat {
-            arm.push_str(" (A/A)");
         }
         arm
     }

@@ -1,0 +1,322 @@
+//! The page, section by section.
+
+use std::fmt::Write;
+
+use super::{escape, tables};
+use crate::analysis::{Arm, Report, Workload};
+use crate::judge::margin;
+use crate::record::{Machine, Metric, Role, Unit};
+use crate::stats::MIN_SAMPLES;
+use crate::{svg, units};
+
+const STYLE: &str = include_str!("style.css");
+
+impl Report {
+    /// The report as one HTML file: no network, no script.
+    pub fn to_html(&self) -> String {
+        let mut out = String::new();
+        head(&mut out);
+        header(&mut out, self);
+        verdict(&mut out, self);
+        plots(&mut out, self);
+        figures(&mut out, self);
+        errors_and_notes(&mut out, self);
+        engines(&mut out, self);
+        machines(&mut out, self);
+        method(&mut out, self);
+        out.push_str("</main>\n</body>\n</html>\n");
+        out
+    }
+}
+
+/// Writing into a string does not fail.
+macro_rules! put {
+    ($out:expr, $($arg:tt)*) => { let _ = writeln!($out, $($arg)*); };
+}
+
+fn head(out: &mut String) {
+    put!(
+        out,
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta name=\"color-scheme\" content=\"light dark\">\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">\n\
+         <link rel=\"icon\" href=\"data:,\">\n\
+         <title>brkpoint: allocation strategies compared</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>"
+    );
+}
+
+fn header(out: &mut String, report: &Report) {
+    let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+    let engines = report.arms.iter().filter(|arm| arm.role != Role::Repeat).count();
+    let mut facts = vec![count(engines, "engine"), count(report.workloads.len(), "workload")];
+    facts.extend(report.runs.first().and_then(|run| run.machine.cpu.clone()));
+    facts.extend(report.runs.first().map(|run| run.started.clone()));
+    put!(
+        out,
+        "<header>\n<h1>Allocation strategies compared</h1>\n<p class=\"facts\">{}</p>\n</header>",
+        escape(&facts.join(" · "))
+    );
+}
+
+fn verdict(out: &mut String, report: &Report) {
+    put!(out, "<section id=\"verdict\">\n<h2>Verdict</h2>");
+    for (i, sentence) in report.verdict.iter().enumerate() {
+        let class = if i == 0 { " class=\"first\"" } else { "" };
+        put!(out, "<p{class}>{}</p>", escape(sentence));
+    }
+    put!(out, "</section>");
+}
+
+/// A plot of one workload.
+type Plot<'p> = &'p dyn Fn(&Workload, &[Arm]) -> Option<String>;
+
+fn plots(out: &mut String, report: &Report) {
+    let reference = report.arms.iter().find(|arm| arm.role == Role::Reference);
+    let reference = escape(reference.map_or("the reference", |arm| &arm.label));
+    panels(
+        out,
+        report,
+        ("memory", "Time against peak memory"),
+        "Median wall time and median peak resident memory (the largest process). \
+         Lower left is better; a cross is the 99 % interval, and nothing measured lies \
+         below and left of the stepped line (the Pareto front).",
+        &legend(report),
+        &svg::scatter,
+    );
+    panels(
+        out,
+        report,
+        ("ratios", "Time against the reference"),
+        &format!(
+            "Wall time as a ratio to {reference}, paired round by round, with its 99 % interval. \
+             Left is better; within the grey band ({}) a difference is not worth acting on.",
+            units::percent(margin(Metric::WallS))
+        ),
+        "",
+        &|workload, arms| svg::forest(workload, arms, Metric::WallS, "Wall time"),
+    );
+    let kinds: Vec<String> = (0..svg::KINDS.len())
+        .map(|i| format!("<li>{}{}</li>", svg::swatch_kind(i), svg::KINDS[i]))
+        .collect();
+    panels(
+        out,
+        report,
+        ("syscalls", "System calls by kind"),
+        "Calls that manage memory, counted over the whole process tree. Fewer is better.",
+        &format!("<ul class=\"legend\">\n{}\n</ul>", kinds.join("\n")),
+        &svg::syscalls,
+    );
+    panels(
+        out,
+        report,
+        ("faults", "Minor faults"),
+        "OS pages that the kernel had to supply without I/O, over the whole process tree. Fewer is better.",
+        "",
+        &svg::faults,
+    );
+    panels(
+        out,
+        report,
+        ("rss", "Memory over time"),
+        "Resident memory of the process tree, from the run with the median peak. Lower is better; \
+         where the workload knows its live bytes, they are the grey area.",
+        "",
+        &svg::memory,
+    );
+}
+
+fn panels(
+    out: &mut String,
+    report: &Report,
+    (id, title): (&str, &str),
+    about: &str,
+    legend: &str,
+    plot: Plot<'_>,
+) {
+    let drawn: Vec<(&Workload, String)> =
+        report.workloads.iter().filter_map(|w| Some((w, plot(w, &report.arms)?))).collect();
+    if drawn.is_empty() {
+        return;
+    }
+    put!(
+        out,
+        "<section id=\"{id}\">\n<h2>{title}</h2>\n<p class=\"about\">{about}</p>\n{legend}\n<div class=\"panels\">"
+    );
+    for (workload, svg) in drawn {
+        let name = escape(&workload.name);
+        put!(out, "<figure>\n<figcaption title=\"{name}\">{name}</figcaption>\n{svg}</figure>");
+    }
+    put!(out, "</div>\n</section>");
+}
+
+fn legend(report: &Report) -> String {
+    let mut out = String::from("<ul class=\"legend\">\n");
+    for (i, arm) in report.arms.iter().enumerate() {
+        put!(out, "<li>{}{}</li>", svg::swatch_series(&report.arms, i), escape(&arm.label));
+    }
+    out.push_str("</ul>");
+    out
+}
+
+fn figures(out: &mut String, report: &Report) {
+    if report.workloads.is_empty() {
+        return;
+    }
+    put!(
+        out,
+        "<section id=\"tables\">\n<h2>All figures</h2>\n<p class=\"about\">Medians, and beneath them the ratio to the \
+         reference with its 99 % interval: <span class=\"ratio better\">better</span>, \
+         <span class=\"ratio worse\">worse</span>, <span class=\"ratio same\">same</span>, \
+         <span class=\"ratio undecided\">undecided</span>. Less is better everywhere.</p>"
+    );
+    for workload in &report.workloads {
+        put!(out, "<h3>{}</h3>\n{}", escape(&workload.name), tables::workload(report, workload));
+    }
+    put!(out, "</section>");
+}
+
+fn errors_and_notes(out: &mut String, report: &Report) {
+    let failed: Vec<String> = report
+        .workloads
+        .iter()
+        .flat_map(|w| w.cells.iter().map(move |cell| (w, cell)))
+        .filter_map(|(w, cell)| {
+            let error = cell.error.as_ref()?;
+            let arm = &report.arms[cell.arm].label;
+            Some(format!("{arm} on {}: {error}", w.name))
+        })
+        .collect();
+    list(out, "errors", "Errors", &failed);
+    list(out, "notes", "Notes", &report.notes);
+    let problems: Vec<String> = report.problems.iter().map(|p| format!("{p}.")).collect();
+    list(out, "problems", "Problems in the records", &problems);
+}
+
+fn list(out: &mut String, id: &str, title: &str, items: &[String]) {
+    if items.is_empty() {
+        return;
+    }
+    put!(out, "<section id=\"{id}\">\n<h2>{title}</h2>\n<ul>");
+    for item in items {
+        put!(out, "<li>{}</li>", escape(item));
+    }
+    put!(out, "</ul>\n</section>");
+}
+
+fn engines(out: &mut String, report: &Report) {
+    if report.arms.is_empty() {
+        return;
+    }
+    put!(
+        out,
+        "<section id=\"engines\">\n<h2>Engines</h2>\n<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Engines\">\n\
+         <table class=\"words\">\n<thead><tr><th scope=\"col\">name here</th><th scope=\"col\">version</th>\
+         <th scope=\"col\">on the command line</th><th scope=\"col\">role</th></tr></thead>\n<tbody>"
+    );
+    for arm in &report.arms {
+        let role = match arm.role {
+            Role::Reference => "reference: the others are compared with it",
+            Role::Repeat => "A/A: the reference once more; what it differs by is noise",
+            Role::Candidate => "",
+        };
+        put!(
+            out,
+            "<tr><th scope=\"row\">{}</th><td>{}</td><td><code>-e {}</code></td><td>{role}</td></tr>",
+            escape(&arm.label),
+            escape(&arm.version),
+            escape(&shell(std::slice::from_ref(&arm.spelling)))
+        );
+    }
+    put!(out, "</tbody>\n</table>\n</div>\n</section>");
+}
+
+fn machines(out: &mut String, report: &Report) {
+    let mut seen: Vec<&Machine> = Vec::new();
+    for run in &report.runs {
+        if !seen.contains(&&run.machine) {
+            seen.push(&run.machine);
+        }
+    }
+    if seen.is_empty() {
+        return;
+    }
+    put!(out, "<section id=\"machine\">\n<h2>Machine</h2>");
+    for machine in seen {
+        put!(out, "<dl>");
+        for (name, value) in describe(machine) {
+            put!(out, "<div><dt>{name}</dt><dd>{}</dd></div>", escape(&value));
+        }
+        put!(out, "</dl>");
+    }
+    put!(out, "</section>");
+}
+
+/// What is known about a machine; what is not is said to be unknown.
+fn describe(machine: &Machine) -> Vec<(&'static str, String)> {
+    let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "unknown".into());
+    let bytes = |value: Option<u64>| value.map(|b| units::human(b as f64, Unit::Bytes));
+    let mut facts = vec![
+        ("CPU", text(&machine.cpu)),
+        ("CPUs", text(&machine.cpus.map(|n| n.to_string()))),
+        ("memory", text(&bytes(machine.memory_bytes))),
+        ("kernel", text(&machine.kernel)),
+        ("C library", text(&machine.libc)),
+        ("system", text(&machine.os)),
+        ("transparent huge pages", text(&machine.thp)),
+        ("frequency governor", text(&machine.governor)),
+        ("address randomisation", text(&machine.aslr)),
+        ("load when it began", text(&machine.load.map(|l| format!("{l:.2}")))),
+    ];
+    facts.extend(machine.hypervisor.clone().map(|name| ("hypervisor", name)));
+    facts.extend(bytes(machine.cgroup_memory_bytes).map(|limit| ("memory limit", limit)));
+    facts.extend(machine.cgroup_cpus.map(|limit| ("CPU limit", limit.to_string())));
+    facts
+}
+
+fn method(out: &mut String, report: &Report) {
+    put!(
+        out,
+        "<section id=\"method\">\n<h2>How this page was made</h2>\n\
+         <p>Each sample is a process of its own; engines take turns in random order within each round, \
+         and one pass times, another counts, a third watches memory. Ratios are paired by round \
+         (Hodges–Lehmann estimate, 99 % signed-rank interval; without pairs, a bootstrap of the medians). \
+         Intervals of medians come from order statistics. Fewer than {MIN_SAMPLES} samples give no interval, unless \
+         a count was the same every time. An engine is called better or worse only if the whole interval \
+         lies beyond the margin: {} in time, {} in memory, {} in counts. An average over workloads is \
+         a geometric mean, its interval the mean of the ends.</p>",
+        units::percent(margin(Metric::WallS)),
+        units::percent(margin(Metric::PeakRssBytes)),
+        units::percent(margin(Metric::MinorFaults))
+    );
+    for run in &report.runs {
+        put!(
+            out,
+            "<p>Measured {} by brkpoint {}:</p>\n<pre tabindex=\"0\"><code>{}</code></pre>",
+            escape(&run.started),
+            escape(&run.brkpoint),
+            escape(&shell(&run.command_line))
+        );
+    }
+    if !report.sources.is_empty() {
+        let mut command = vec!["brkpoint".to_owned(), "report".to_owned()];
+        command.extend(report.sources.iter().cloned());
+        command.extend(["-o".to_owned(), "report.html".to_owned()]);
+        put!(
+            out,
+            "<p>To make this page again from its records:</p>\n<pre tabindex=\"0\"><code>{}</code></pre>",
+            escape(&shell(&command))
+        );
+    }
+    put!(out, "</section>");
+}
+
+/// A command line as a shell reads it.
+fn shell(words: &[String]) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c);
+    let quoted = words.iter().map(|word| match !word.is_empty() && word.chars().all(plain) {
+        true => word.clone(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    });
+    quoted.collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,84 @@
+//! From an interval to a word.
+
+use serde::{Deserialize, Serialize};
+
+use crate::record::{Metric, Pass};
+use crate::stats::Interval;
+
+/// How a figure stands against the reference's. Less is better.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Lower, by more than the margin.
+    Better,
+    /// Higher, by more than the margin.
+    Worse,
+    /// Within the margin.
+    Same,
+    /// The interval reaches across a margin, or there are too few samples.
+    Undecided,
+}
+
+impl Verdict {
+    /// The word in tables and in `--json`.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Verdict::Better => "better",
+            Verdict::Worse => "worse",
+            Verdict::Same => "same",
+            Verdict::Undecided => "undecided",
+        }
+    }
+}
+
+/// Judges the interval of a ratio to the reference: a difference counts if the
+/// whole interval lies beyond the margin, and is ruled out if it lies within.
+pub fn judge(ratio: Option<Interval>, margin: f64) -> Verdict {
+    let (least, most) = (1.0 / (1.0 + margin), 1.0 + margin);
+    match ratio {
+        None => Verdict::Undecided,
+        Some(ratio) if ratio.high < least => Verdict::Better,
+        Some(ratio) if ratio.low > most => Verdict::Worse,
+        Some(ratio) if ratio.low >= least && ratio.high <= most => Verdict::Same,
+        Some(_) => Verdict::Undecided,
+    }
+}
+
+/// The smallest relative difference in a metric that is worth acting on.
+pub const fn margin(metric: Metric) -> f64 {
+    match metric.pass() {
+        Pass::Time => 0.03,
+        Pass::Memory => 0.02,
+        Pass::Counts => 0.01,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_interval_beyond_or_within_the_margin_decides() {
+        let judged = |low, high| judge(Some(Interval { low, high }), 0.03);
+        assert_eq!(judged(0.80, 0.97), Verdict::Better);
+        assert_eq!(judged(1.04, 2.0), Verdict::Worse);
+        assert_eq!(judged(0.98, 1.02), Verdict::Same);
+        assert_eq!(judged(0.96, 0.99), Verdict::Undecided);
+        assert_eq!(judged(0.90, 1.10), Verdict::Undecided);
+        assert_eq!(judge(None, 0.03), Verdict::Undecided);
+    }
+
+    #[test]
+    fn halving_and_doubling_are_judged_alike() {
+        let ratio = Interval { low: 1.01, high: 1.2 };
+        let inverse = Interval { low: 1.0 / 1.2, high: 1.0 / 1.01 };
+        for (margin, up, down) in [
+            (0.005, Verdict::Worse, Verdict::Better),
+            (0.03, Verdict::Undecided, Verdict::Undecided),
+            (0.3, Verdict::Same, Verdict::Same),
+        ] {
+            assert_eq!(judge(Some(ratio), margin), up);
+            assert_eq!(judge(Some(inverse), margin), down);
+        }
+    }
+}

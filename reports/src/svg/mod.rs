@@ -1,0 +1,34 @@
+//! Plots, as SVG that lives inside a page.
+//!
+//! plotters draws; this module adds what it lacks. A plot is drawn in units of
+//! an eighth of a CSS pixel ([`PX`]), because plotters rounds to whole units.
+//! Colours are drawn as stand-ins ([`Ink`]) that become CSS variables, so that
+//! the page decides on light and dark. Tooltips are transparent shapes on top.
+//!
+//! ```text
+//! canvas   a drawing area in, SVG text out; ink, text, markers, tooltips
+//! axis     the range of some figures, its ticks, their unit
+//! scatter  time against peak RSS        bars  system calls, minor faults
+//! forest   ratios and their intervals   lines memory over time
+//! place    labels that keep clear of each other
+//! ```
+//!
+//! Every plot is a small panel for one workload, as wide as a telephone, so that
+//! its text stays readable everywhere; `None` where there is nothing to draw.
+
+mod axis;
+mod bars;
+mod canvas;
+mod forest;
+mod lines;
+mod place;
+mod scatter;
+
+pub(crate) use bars::{faults, syscalls};
+pub(crate) use canvas::{KINDS, swatch_kind, swatch_series};
+pub(crate) use forest::forest;
+pub(crate) use lines::memory;
+pub(crate) use scatter::scatter;
+
+/// Width of every panel in CSS pixels.
+const WIDTH: f64 = 368.0;

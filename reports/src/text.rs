@@ -1,0 +1,245 @@
+//! The report for a terminal: verdict, one table a workload, errors, notes.
+
+use unicode_width::UnicodeWidthStr;
+
+use crate::analysis::{Measured, Report, Workload};
+use crate::judge::Verdict;
+use crate::record::{Metric, Role};
+use crate::units;
+
+/// Narrower terminals are written to as if they were this wide.
+const MIN_WIDTH: usize = 40;
+
+const GREEN: &str = "\x1b[32m";
+const RED: &str = "\x1b[31m";
+const BOLD: &str = "\x1b[1m";
+const DIM: &str = "\x1b[2m";
+const PLAIN: &str = "\x1b[0m";
+
+/// What a column shows.
+enum Column {
+    /// The median of a metric.
+    Value(&'static str, Metric),
+    /// The ratio of a metric to the reference, with its interval.
+    Ratio(&'static str, Metric),
+    /// The sum of some counts.
+    Sum(&'static str, &'static [Metric]),
+}
+
+const COLUMNS: &[Column] = &[
+    Column::Value("wall", Metric::WallS),
+    Column::Ratio("wall / ref", Metric::WallS),
+    Column::Value("peak RSS", Metric::PeakRssBytes),
+    Column::Ratio("RSS / ref", Metric::PeakRssBytes),
+    Column::Value("user", Metric::UserS),
+    Column::Value("sys", Metric::SysS),
+    Column::Value("minor faults", Metric::MinorFaults),
+    Column::Value("brk", Metric::SyscallsBrk),
+    Column::Value("mmap", Metric::SyscallsMmap),
+    Column::Value("munmap", Metric::SyscallsMunmap),
+    Column::Sum(
+        "other",
+        &[Metric::SyscallsMremap, Metric::SyscallsMadvise, Metric::SyscallsMprotect],
+    ),
+];
+
+/// Text of a table, and how it is coloured.
+#[derive(Clone)]
+struct Entry {
+    text: String,
+    style: &'static str,
+}
+
+impl Report {
+    /// The report as text for a terminal of `width` columns; with ANSI colours
+    /// if `colour`. Columns that do not fit go into a further block.
+    pub fn to_text(&self, width: usize, colour: bool) -> String {
+        let width = width.max(MIN_WIDTH);
+        let mut out = String::new();
+        for sentence in &self.verdict {
+            out.push_str(&wrap(sentence, width, ""));
+        }
+        for workload in &self.workloads {
+            let title = units::clip(&workload.name, width);
+            out.push('\n');
+            out.push_str(&paint(&title, BOLD, colour));
+            out.push('\n');
+            for line in self.table(workload, width, colour) {
+                out.push_str(line.trim_end());
+                out.push('\n');
+            }
+            for cell in &workload.cells {
+                if let Some(error) = &cell.error {
+                    let label = &self.arms[cell.arm].label;
+                    let text = wrap(&format!("{label}: {error}"), width - 2, "  ");
+                    out.push_str(&paint(text.trim_end(), RED, colour));
+                    out.push('\n');
+                }
+            }
+        }
+        let problems = self.problems.iter().map(|p| format!("In the records: {p}."));
+        let mut beneath: Vec<String> = self.notes.clone();
+        beneath.extend(problems);
+        if !beneath.is_empty() {
+            out.push('\n');
+        }
+        for note in beneath {
+            out.push_str(&wrap(&format!("* {note}"), width, ""));
+        }
+        out
+    }
+
+    /// The lines of one workload's table, in as many blocks as it takes.
+    fn table(&self, workload: &Workload, width: usize, colour: bool) -> Vec<String> {
+        let label_width = (width / 4).clamp(16, 28);
+        let mut labels = vec![plain("engine")];
+        labels.extend(workload.cells.iter().map(|cell| self.label(cell, label_width)));
+        let mut blocks: Vec<Vec<Vec<Entry>>> = vec![vec![labels.clone()]];
+        let mut used = column_width(&labels);
+        for column in COLUMNS {
+            let Some(entries) = entries(column, workload) else {
+                continue;
+            };
+            let needed = column_width(&entries) + 2;
+            if used + needed > width && blocks.last().is_some_and(|block| block.len() > 1) {
+                blocks.push(vec![labels.clone()]);
+                used = column_width(&labels);
+            }
+            used += needed;
+            blocks.last_mut().expect("there is a first block").push(entries);
+        }
+        let blocks: Vec<Vec<String>> = blocks.iter().map(|block| lines(block, colour)).collect();
+        blocks.join(&String::new())
+    }
+
+    fn label(&self, cell: &Measured, width: usize) -> Entry {
+        let style = match cell.cell.role {
+            Role::Candidate => "",
+            Role::Reference | Role::Repeat => DIM,
+        };
+        Entry { text: units::clip(&self.arms[cell.arm].label, width), style }
+    }
+}
+
+/// A column with its heading; `None` if no cell has anything in it.
+fn entries(column: &Column, workload: &Workload) -> Option<Vec<Entry>> {
+    let heading = match column {
+        Column::Value(name, _) | Column::Ratio(name, _) | Column::Sum(name, _) => plain(name),
+    };
+    let cells: Vec<Option<Entry>> = workload.cells.iter().map(|cell| entry(column, cell)).collect();
+    if cells.iter().all(Option::is_none) {
+        return None;
+    }
+    let filled = workload.cells.iter().zip(cells).map(|(cell, entry)| {
+        entry.unwrap_or_else(|| match &cell.error {
+            Some(_) => Entry { text: "error".into(), style: RED },
+            None => plain("-"),
+        })
+    });
+    Some(std::iter::once(heading).chain(filled).collect())
+}
+
+fn entry(column: &Column, cell: &Measured) -> Option<Entry> {
+    match column {
+        Column::Value(_, metric) => {
+            let figure = cell.figure(*metric)?;
+            Some(plain(&units::short(figure.median, metric.unit())))
+        }
+        Column::Ratio(_, metric) => {
+            let figure = cell.figure(*metric)?;
+            Some(Entry { text: units::ratio_interval(figure.ratio?), style: style(figure.verdict) })
+        }
+        Column::Sum(_, metrics) => {
+            let medians: Vec<f64> =
+                metrics.iter().filter_map(|m| Some(cell.figure(*m)?.median)).collect();
+            let sum: f64 = medians.iter().sum();
+            (!medians.is_empty()).then(|| plain(&units::short(sum, metrics[0].unit())))
+        }
+    }
+}
+
+fn style(verdict: Option<Verdict>) -> &'static str {
+    match verdict {
+        Some(Verdict::Better) => GREEN,
+        Some(Verdict::Worse) => RED,
+        Some(Verdict::Undecided) => DIM,
+        Some(Verdict::Same) | None => "",
+    }
+}
+
+fn plain(text: &str) -> Entry {
+    Entry { text: text.to_owned(), style: "" }
+}
+
+fn column_width(entries: &[Entry]) -> usize {
+    entries.iter().map(|entry| entry.text.width()).max().unwrap_or(0)
+}
+
+/// Columns side by side: the first flush left, figures flush right.
+fn lines(columns: &[Vec<Entry>], colour: bool) -> Vec<String> {
+    let widths: Vec<usize> = columns.iter().map(|column| column_width(column)).collect();
+    let rows = columns.first().map_or(0, Vec::len);
+    (0..rows)
+        .map(|row| {
+            let mut line = String::new();
+            for (i, column) in columns.iter().enumerate() {
+                let entry = &column[row];
+                let pad = " ".repeat(widths[i] - entry.text.width());
+                let style = if row == 0 { DIM } else { entry.style };
+                let text = paint(&entry.text, style, colour);
+                line.push_str(&match i {
+                    0 => format!("{text}{pad}"),
+                    _ => format!("  {pad}{text}"),
+                });
+            }
+            line
+        })
+        .collect()
+}
+
+fn paint(text: &str, style: &str, colour: bool) -> String {
+    match colour && !style.is_empty() {
+        true => format!("{style}{text}{PLAIN}"),
+        false => text.to_owned(),
+    }
+}
+
+/// `text` in lines of at most `width` columns, each after `indent`; a word that
+/// is longer than that is broken.
+fn wrap(text: &str, width: usize, indent: &str) -> String {
+    let mut out = String::new();
+    let mut line = String::new();
+    let mut flush = |line: &mut String| {
+        out.push_str(indent);
+        out.push_str(line);
+        out.push('\n');
+        line.clear();
+    };
+    for word in text.split_whitespace() {
+        let mut word = units::clip(word, usize::MAX);
+        if !line.is_empty() && line.width() + 1 + word.width() > width {
+            flush(&mut line);
+        }
+        while word.width() > width {
+            let head = prefix(&word, width);
+            let rest = word.split_off(head);
+            line.push_str(&word);
+            flush(&mut line);
+            word = rest;
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(&word);
+    }
+    if !line.is_empty() {
+        flush(&mut line);
+    }
+    out
+}
+
+/// How many bytes of `text` fill at most `width` columns.
+fn prefix(text: &str, width: usize) -> usize {
+    let ends = text.char_indices().map(|(i, c)| i + c.len_utf8());
+    ends.take_while(|&end| text[..end].width() <= width).last().unwrap_or(text.len())
+}

@@ -1,0 +1,363 @@
+//! Records in, rows and words out.
+
+mod fixture;
+
+use brkpoint_reports::record::{Cell, Exit, Line, Metric, Pass, Role, Sample};
+use brkpoint_reports::{Records, Report, Row, Verdict, analyse};
+use fixture::{cell, lines, rounds, run, sample, timed};
+use unicode_width::UnicodeWidthStr;
+
+const REFERENCE: Role = Role::Reference;
+
+fn report(cells: &[Cell], samples: impl IntoIterator<Item = Sample>) -> Report {
+    analyse(&Records::from_lines(lines(run("r1", cells.to_vec()), samples)))
+}
+
+fn row<'r>(rows: &'r [Row], engine: &str, role: Role, metric: Metric) -> &'r Row {
+    rows.iter()
+        .find(|r| r.engine == engine && r.role == role && r.metric == metric)
+        .unwrap_or_else(|| panic!("no row of {engine} for {metric}"))
+}
+
+/// glibc, its repeat, and `x` at `factor` times its wall time, over `n` rounds.
+fn race(factor: f64, n: u32) -> Report {
+    let (a, aa, x) = trio();
+    let base = rounds(n, 1);
+    let wobble = rounds(n, 2);
+    let scaled = |f: f64, share: f64| -> Vec<f64> {
+        base.iter().zip(&wobble).map(|(b, w)| f * b * w.powf(share)).collect()
+    };
+    let samples =
+        [timed(&a, &base), timed(&aa, &scaled(1.0, 0.1)), timed(&x, &scaled(factor, 0.1))];
+    report(&[a, aa, x], samples.concat())
+}
+
+fn trio() -> (Cell, Cell, Cell) {
+    (
+        cell("glibc", "churn", REFERENCE),
+        cell("glibc", "churn", Role::Repeat),
+        cell("x:preset=brk-only,trim=eager", "churn", Role::Candidate),
+    )
+}
+
+#[test]
+fn a_row_has_every_promised_field_and_null_where_there_is_no_figure() {
+    let text = race(0.5, 7).to_json_lines();
+    let row: serde_json::Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+    assert_eq!(row["engine"], "x");
+    assert_eq!(row["settings"], "preset=brk-only,trim=eager");
+    assert_eq!(
+        (&row["workload"], &row["metric"], &row["unit"]),
+        (&"churn".into(), &"wall_s".into(), &"seconds".into())
+    );
+    assert_eq!((&row["n"], &row["role"]), (&7.into(), &"candidate".into()));
+    assert!(row["median"].is_f64() && row["ratio"].is_f64());
+    for field in ["low", "high", "error", "ratio_low", "ratio_high"] {
+        assert!(row.as_object().unwrap().contains_key(field), "{field} is missing");
+        assert!(row[field].is_null(), "{field}: seven samples give no interval");
+    }
+    assert_eq!(row["verdict"], "undecided");
+}
+
+#[test]
+fn pairs_decide_what_medians_alone_could_not() {
+    // Rounds differ by 5 %, engines by 6 %: only the pairing shows it.
+    let rows = race(0.94, 24).rows();
+    let x = row(&rows, "x", Role::Candidate, Metric::WallS);
+    assert_eq!(x.verdict, Some(Verdict::Better));
+    assert!(
+        x.ratio_low.unwrap() < 0.94 && 0.94 < x.ratio_high.unwrap() && x.ratio_high.unwrap() < 0.97
+    );
+    let glibc = row(&rows, "glibc", REFERENCE, Metric::WallS);
+    assert!(x.high.unwrap() > glibc.low.unwrap(), "the medians' intervals overlap");
+    assert_eq!((glibc.ratio, glibc.verdict), (None, None));
+    assert_eq!(row(&rows, "glibc", Role::Repeat, Metric::WallS).verdict, Some(Verdict::Same));
+    assert_eq!(race(1.3, 24).rows().last().unwrap().verdict, Some(Verdict::Worse));
+    assert_eq!(race(1.0, 24).rows().last().unwrap().verdict, Some(Verdict::Same));
+}
+
+#[test]
+fn one_bad_sample_spoils_its_cell_and_never_makes_it_fast() {
+    let (a, _, x) = trio();
+    type Spoil = fn(&mut Sample);
+    let spoil: [(&str, Spoil); 5] = [
+        ("the library did not load", |s| s.error = Some("the library did not load".into())),
+        ("killed by signal 11", |s| s.exit = Some(Exit::Signal(11))),
+        ("timed out", |s| s.exit = Some(Exit::TimedOut)),
+        ("could not be started", |s| s.exit = None),
+        ("exit status 1, where glibc has exit status 0", |s| s.exit = Some(Exit::Code(1))),
+    ];
+    for (what, spoil) in spoil {
+        let mut samples = [timed(&a, &[1.0; 12]), timed(&x, &[0.001; 12])].concat();
+        spoil(&mut samples[12 + 5]);
+        let report = report(&[a.clone(), x.clone()], samples);
+        let rows = report.rows();
+        let x = row(&rows, "x", Role::Candidate, Metric::WallS);
+        assert_eq!(x.error.as_deref(), Some(&*format!("{what} (1 of 12 samples)")));
+        assert_eq!((x.median, x.ratio, x.verdict, x.n), (None, None, None, 11));
+        assert!(!report.verdict.join(" ").contains("fastest"), "{:?}", report.verdict);
+        assert!(report.to_text(80, false).contains(what));
+        assert!(report.to_html().contains(what));
+    }
+}
+
+#[test]
+fn a_reference_that_fails_is_no_standard() {
+    let (a, _, x) = trio();
+    let mut samples = [timed(&a, &[1.0; 12]), timed(&x, &[0.5; 12])].concat();
+    samples[3].exit = Some(Exit::Signal(6));
+    let rows = report(&[a, x], samples).rows();
+    let x = row(&rows, "x", Role::Candidate, Metric::WallS);
+    assert_eq!((x.median, x.ratio, x.verdict), (Some(0.5), None, None));
+    assert!(row(&rows, "glibc", REFERENCE, Metric::WallS).error.is_some());
+}
+
+#[test]
+fn a_failing_command_that_fails_alike_everywhere_is_compared() {
+    let (a, _, x) = trio();
+    let mut samples = [timed(&a, &[1.0; 12]), timed(&x, &[0.5; 12])].concat();
+    samples.iter_mut().for_each(|s| s.exit = Some(Exit::Code(3)));
+    let rows = report(&[a, x], samples).rows();
+    assert!(rows.iter().all(|row| row.error.is_none()));
+}
+
+#[test]
+fn another_output_than_the_references_is_an_error() {
+    let (a, _, x) = trio();
+    let mut samples = [timed(&a, &[1.0; 12]), timed(&x, &[0.5; 12])].concat();
+    samples.iter_mut().for_each(|s| s.digest = Some("right".into()));
+    samples.last_mut().unwrap().digest = Some("wrong".into());
+    let rows = report(&[a, x], samples).rows();
+    let error = row(&rows, "x", Role::Candidate, Metric::WallS).error.as_deref();
+    assert_eq!(error, Some("its output differs from that under glibc (1 of 12 samples)"));
+}
+
+#[test]
+fn an_output_that_varies_under_the_reference_is_noted_and_not_compared() {
+    let (a, aa, x) = trio();
+    let mut samples = [timed(&a, &[1.0; 4]), timed(&aa, &[1.0; 4]), timed(&x, &[0.5; 4])].concat();
+    for (i, s) in samples.iter_mut().enumerate() {
+        s.digest = Some(format!("output {i}"));
+    }
+    let report = report(&[a, aa, x], samples);
+    assert!(report.rows().iter().all(|row| row.error.is_none()));
+    let note =
+        "churn: the output varies from run to run under glibc itself, so it is not compared.";
+    assert_eq!(report.notes, [note]);
+}
+
+#[test]
+fn a_planned_cell_without_samples_is_an_error_row() {
+    let (a, _, x) = trio();
+    let rows = report(&[a.clone(), x], timed(&a, &[1.0; 3])).rows();
+    let x = row(&rows, "x", Role::Candidate, Metric::WallS);
+    assert_eq!((x.error.as_deref(), x.n), (Some("not measured: the run ended before its turn"), 0));
+}
+
+#[test]
+fn equal_counts_are_exact_and_equal_times_are_not() {
+    let (a, _, x) = trio();
+    let both = |cell: &Cell, calls: f64| {
+        let counted = |round| sample(cell, Pass::Counts, round, &[(Metric::SyscallsMmap, calls)]);
+        [counted(0), counted(1)].to_vec()
+    };
+    let samples =
+        [both(&a, 100.0), both(&x, 102.0), timed(&a, &[1.0, 1.0]), timed(&x, &[1.1, 1.1])].concat();
+    let rows = report(&[a, x], samples).rows();
+    let calls = row(&rows, "x", Role::Candidate, Metric::SyscallsMmap);
+    assert_eq!((calls.low, calls.high), (Some(102.0), Some(102.0)));
+    assert_eq!((calls.ratio_low, calls.ratio_high), (Some(1.02), Some(1.02)));
+    assert_eq!(calls.verdict, Some(Verdict::Worse));
+    let wall = row(&rows, "x", Role::Candidate, Metric::WallS);
+    assert_eq!((wall.low, wall.ratio_low, wall.verdict), (None, None, Some(Verdict::Undecided)));
+}
+
+#[test]
+fn a_zero_under_the_reference_gives_a_verdict_and_no_ratio() {
+    let (a, _, x) = trio();
+    for (own, verdict) in [(0.0, Verdict::Same), (5.0, Verdict::Worse)] {
+        let counted = |cell, value| {
+            [0, 1].map(|round| sample(cell, Pass::Counts, round, &[(Metric::SyscallsBrk, value)]))
+        };
+        let rows =
+            report(&[a.clone(), x.clone()], [counted(&a, 0.0), counted(&x, own)].concat()).rows();
+        let x = row(&rows, "x", Role::Candidate, Metric::SyscallsBrk);
+        assert_eq!((x.ratio, x.verdict), (None, Some(verdict)));
+    }
+}
+
+#[test]
+fn runs_of_one_machine_are_compared_without_pairs_and_others_are_not() {
+    let (a, _, x) = trio();
+    let mut samples = [timed(&a, &rounds(12, 1)), timed(&x, &rounds(12, 2))].concat();
+    samples[12..].iter_mut().for_each(|s| {
+        s.run = "r2".into();
+        s.metrics.values_mut().for_each(|v| *v *= 0.5);
+    });
+    let mut second = run("r2", vec![x.clone()]);
+    let mut all = lines(run("r1", vec![a]), samples);
+    all.push(Line::Run(second.clone()));
+    let rows = analyse(&Records::from_lines(all.clone())).rows();
+    let compared = row(&rows, "x", Role::Candidate, Metric::WallS);
+    assert_eq!(compared.verdict, Some(Verdict::Better));
+    all.pop();
+    second.machine.cpu = Some("Another CPU".into());
+    all.push(Line::Run(second));
+    let report = analyse(&Records::from_lines(all));
+    let rows = report.rows();
+    let compared = row(&rows, "x", Role::Candidate, Metric::WallS);
+    assert_eq!((compared.ratio, compared.verdict), (None, None));
+    assert!(report.notes[0].contains("different machines"));
+}
+
+#[test]
+fn the_verdict_names_the_fastest_only_if_the_interval_says_so() {
+    let faster = race(0.7, 24).verdict;
+    assert!(faster[0].starts_with("x:preset=brk-only,trim=eager is fastest: 0.7"), "{faster:?}");
+    let same = race(1.0, 24).verdict;
+    assert!(same[0].starts_with("No engine is faster than glibc: x:"), "{same:?}");
+    assert!(same[0].contains("within 3 % of its time"), "{same:?}");
+    let slower = race(1.5, 24).verdict;
+    assert!(slower[0].ends_with("is slower."), "{slower:?}");
+    let few = race(0.7, 5).verdict;
+    assert!(few[0].starts_with("Nothing is decided in time"), "{few:?}");
+    assert!(few[0].contains("5 rounds; an interval takes 8"), "{few:?}");
+    assert!(few.iter().any(|s| s.contains("too few rounds to tell noise")), "{few:?}");
+    assert!(
+        faster.iter().any(|s| s.contains("a difference in time below 3 % means nothing")),
+        "{faster:?}"
+    );
+}
+
+#[test]
+fn a_reference_that_differs_from_itself_is_said_first() {
+    let (a, aa, x) = trio();
+    let base = rounds(24, 1);
+    let off: Vec<f64> = base.iter().map(|b| b * 1.2).collect();
+    let samples = [timed(&a, &base), timed(&aa, &off), timed(&x, &base)].concat();
+    let verdict = report(&[a, aa, x], samples).verdict;
+    assert!(verdict[0].starts_with("This run cannot be trusted: on churn"), "{verdict:?}");
+    assert!(verdict[0].contains("1.20×"), "{verdict:?}");
+}
+
+#[test]
+fn settings_of_one_engine_are_told_apart_by_their_calls() {
+    let a = cell("glibc", "churn", REFERENCE);
+    let presets = ["mmap-only", "hybrid"]
+        .map(|p| cell(&format!("brkpoint:preset={p}"), "churn", Role::Candidate));
+    let counted = |cell: &Cell, calls: f64| {
+        [0, 1].map(|round| sample(cell, Pass::Counts, round, &[(Metric::SyscallsMmap, calls)]))
+    };
+    let samples =
+        [counted(&a, 30.0), counted(&presets[0], 40_012.0), counted(&presets[1], 25.0)].concat();
+    let mut cells = vec![a];
+    cells.extend(presets);
+    let verdict = report(&cells, samples).verdict.join(" ");
+    let told =
+        "On churn, brkpoint mmap-only makes 40,012 mmap calls where brkpoint hybrid makes 25.";
+    assert!(verdict.contains(told), "{verdict}");
+}
+
+#[test]
+fn nothing_measured_is_said_in_every_output() {
+    let empty = analyse(&Records::default());
+    assert_eq!(empty.verdict, ["Nothing was measured: the records hold no samples."]);
+    assert!(empty.to_text(80, false).contains("Nothing was measured"));
+    assert!(empty.to_html().contains("Nothing was measured"));
+    assert_eq!(empty.to_json_lines(), "");
+    let (a, _, x) = trio();
+    let planned = report(&[a, x], []);
+    assert_eq!(
+        planned.verdict,
+        ["Nothing was measured: none of 2 cells has figures; their errors are listed below."]
+    );
+    assert_eq!(planned.rows().len(), 2);
+}
+
+#[test]
+fn programs_that_were_not_covered_are_noted_with_the_engines_concerned() {
+    let (a, _, x) = trio();
+    let mut samples = [timed(&a, &[1.0; 2]), timed(&x, &[1.0; 2])].concat();
+    samples[2].not_covered = vec!["/bin/static: statically linked".into()];
+    samples[3].not_covered = samples[2].not_covered.clone();
+    let notes = report(&[a, x], samples).notes;
+    let note = "churn: not covered: /bin/static: statically linked (x:preset=brk-only,trim=eager)";
+    assert_eq!(notes.iter().filter(|n| *n == note).count(), 1, "{notes:?}");
+}
+
+#[test]
+fn a_terminal_gets_no_line_wider_than_it_is() {
+    let report = analyse(&Records::from_lines(fixture::rich()));
+    for width in [60, 80, 100, 160] {
+        let text = report.to_text(width, false);
+        for line in text.lines() {
+            assert!(line.width() <= width, "{} columns of {width}: {line}", line.width());
+        }
+        assert!(!text.contains('\u{1b}'), "escape sequences without colour");
+    }
+    // Colours change nothing but themselves.
+    let mut coloured = report.to_text(100, true);
+    for code in ["\u{1b}[0m", "\u{1b}[1m", "\u{1b}[2m", "\u{1b}[31m", "\u{1b}[32m"] {
+        coloured = coloured.replace(code, "");
+    }
+    assert_eq!(coloured, report.to_text(100, false));
+}
+
+#[test]
+fn wide_letters_keep_the_columns_straight() {
+    let cells = ["割り当て", "glibc"]
+        .map(|name| cell(name, "仕事", if name == "glibc" { REFERENCE } else { Role::Candidate }));
+    let samples = [timed(&cells[0], &[1.0; 3]), timed(&cells[1], &[1.0; 3])].concat();
+    let text = report(&cells, samples).to_text(80, false);
+    let ends: Vec<usize> = text
+        .lines()
+        .filter(|l| l.starts_with("割") || l.starts_with("glibc "))
+        .map(|line| line.split(" s ").next().unwrap().width())
+        .collect();
+    assert_eq!(ends.len(), 2, "{text}");
+    assert_eq!(ends[0], ends[1], "{text}");
+}
+
+#[test]
+fn the_page_escapes_everything_and_runs_nothing() {
+    let html = analyse(&Records::from_lines(fixture::rich())).to_html();
+    for hostile in ["<script", "<img", "onerror=alert(1)>\"", "\u{202e}", "\u{1b}", "NaN", "inf "] {
+        assert!(!html.contains(hostile), "{hostile:?} is in the page");
+    }
+    assert!(html.contains("&lt;script&gt;document.title=&#39;broken&#39;&lt;/script&gt;"));
+    assert!(html.contains("brkpoint compare -- python3 -c &#39;print"), "the command that made it");
+    assert!(html.contains("brkpoint report records -o report.html"), "how to make it again");
+}
+
+#[test]
+fn the_same_records_give_the_same_page() {
+    let page = || analyse(&Records::from_lines(fixture::rich())).to_html();
+    assert_eq!(page(), page());
+}
+
+#[test]
+fn one_engine_and_twenty_are_drawn() {
+    for count in [1, 20] {
+        let cells: Vec<Cell> = (0..count)
+            .map(|i| {
+                let role = if i == 0 { REFERENCE } else { Role::Candidate };
+                cell(&format!("engine-{i}"), "churn", role)
+            })
+            .collect();
+        let samples = cells.iter().zip(1..).flat_map(|(cell, i)| {
+            let mut samples = timed(cell, &[f64::from(i); 3]);
+            samples.push(sample(cell, Pass::Memory, 0, &[(Metric::PeakRssBytes, 1e6)]));
+            samples.push(sample(
+                cell,
+                Pass::Counts,
+                0,
+                &[(Metric::SyscallsMmap, 0.0), (Metric::MinorFaults, 0.0)],
+            ));
+            samples
+        });
+        let html = report(&cells, samples).to_html();
+        let plots = if count == 1 { 3 } else { 4 };
+        assert_eq!(html.matches("class=\"plot\"").count(), plots, "{count} engines");
+        assert!(!html.contains("#B70C"), "a stand-in colour was left");
+    }
+}
