@@ -1,0 +1,159 @@
+//! What the stops of a tree add up to; the same for every tracer.
+//!
+//! It keeps nothing per process that a fork, an exec by another thread or a
+//! reused process id could make wrong: the growth of a heap is read from the
+//! process while it is stopped.
+
+use std::collections::BTreeMap;
+
+use super::calls::{Call, Event};
+use super::image::{Image, Images, Library};
+use super::process;
+use super::sys::Pid;
+
+/// Calls and bytes of one phase.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    calls: [u64; Call::ALL.len()],
+    bytes: [u64; Call::ALL.len()],
+}
+
+impl Counts {
+    /// How often it was called, successfully or not.
+    pub fn calls(&self, call: Call) -> u64 {
+        self.calls[call as usize]
+    }
+
+    /// The bytes it was called with: the length that was asked for (of `mremap`
+    /// the new one); of `brk` the OS pages, in bytes, by which it was to grow.
+    pub fn bytes(&self, call: Call) -> u64 {
+        self.bytes[call as usize]
+    }
+
+    fn add(&mut self, call: Call, bytes: u64) {
+        self.calls[call as usize] += 1;
+        self.bytes[call as usize] = self.bytes[call as usize].saturating_add(bytes);
+    }
+}
+
+/// Counted calls by phase.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Syscalls {
+    /// Phase 0 is what comes before any marker; a marker anywhere in the tree
+    /// starts its phase for the whole tree.
+    pub phases: BTreeMap<u32, Counts>,
+}
+
+impl Syscalls {
+    /// All phases together.
+    pub fn total(&self) -> Counts {
+        let mut total = Counts::default();
+        for counts in self.phases.values() {
+            for i in 0..Call::ALL.len() {
+                total.calls[i] += counts.calls[i];
+                total.bytes[i] = total.bytes[i].saturating_add(counts.bytes[i]);
+            }
+        }
+        total
+    }
+}
+
+/// Takes down the stops of one tree.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    phase: u32,
+    syscalls: Syscalls,
+    images: Images,
+    peak_rss_bytes: u64,
+    started: bool,
+    /// Calls of `brk` whose growth could not be read.
+    unread_breaks: u64,
+    os_page: u64,
+}
+
+/// What is in a [`Ledger`] at the end.
+#[derive(Debug)]
+pub(super) struct Totals {
+    pub(super) syscalls: Syscalls,
+    pub(super) images: Vec<Image>,
+    pub(super) peak_rss_bytes: u64,
+    pub(super) unread_breaks: u64,
+}
+
+impl Ledger {
+    pub(super) fn new(main: Pid, library: Option<Library>) -> Ledger {
+        let mut syscalls = Syscalls::default();
+        syscalls.phases.insert(0, Counts::default());
+        Ledger {
+            phase: 0,
+            syscalls,
+            images: Images::new(main, library),
+            peak_rss_bytes: 0,
+            started: false,
+            unread_breaks: 0,
+            os_page: super::sys::os_page(),
+        }
+    }
+
+    /// `thread` is stopped at the entry of a watched call.
+    pub(super) fn stopped(&mut self, thread: Pid, event: Event) {
+        match event {
+            Event::Memory(call, argument) => {
+                self.images.call(thread);
+                let bytes =
+                    if call == Call::Brk { self.growth(thread, argument) } else { argument };
+                self.syscalls.phases.entry(self.phase).or_default().add(call, bytes);
+            }
+            Event::Marker(phase) => self.phase = phase,
+            Event::Exec if !self.started => self.start(thread),
+            Event::Exec => {
+                if let Some(process) = self.leaving(thread) {
+                    self.images.exec(process);
+                }
+            }
+            Event::Exit => {
+                self.leaving(thread);
+            }
+        }
+    }
+
+    /// The first exec is the launched program's own: what is there before it is
+    /// a piece of the harness.
+    pub(super) fn start(&mut self, main: Pid) {
+        if !self.started {
+            self.started = true;
+            self.images.exec(main);
+        }
+    }
+
+    /// A last look at a process that may be about to give up its memory; its id.
+    /// (If only one of its threads ends, the look does no harm.)
+    fn leaving(&mut self, thread: Pid) -> Option<Pid> {
+        let status = process::status(thread)?;
+        self.peak_rss_bytes = self.peak_rss_bytes.max(status.peak_rss_bytes);
+        self.images.look(thread, status.process);
+        Some(status.process)
+    }
+
+    /// Bytes by which `brk(wanted)` is to grow the heap, in whole OS pages.
+    fn growth(&mut self, thread: Pid, wanted: u64) -> u64 {
+        if wanted == 0 {
+            return 0;
+        }
+        let Some(end) = process::heap_end(thread, wanted) else {
+            self.unread_breaks += 1;
+            return 0;
+        };
+        let page = self.os_page;
+        wanted.saturating_add(page - 1).saturating_sub(end) / page * page
+    }
+
+    pub(super) fn finish(self) -> Totals {
+        Totals {
+            syscalls: self.syscalls,
+            images: self.images.finish(),
+            peak_rss_bytes: self.peak_rss_bytes,
+            unread_breaks: self.unread_breaks,
+        }
+    }
+}
