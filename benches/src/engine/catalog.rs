@@ -1,0 +1,203 @@
+//! The table of engines.
+
+use std::sync::OnceLock;
+
+use serde::Deserialize;
+
+use super::{ArmSpec, Unit};
+
+/// The engines that are known, with their knobs.
+#[derive(Debug)]
+pub struct Engines {
+    usual: Vec<String>,
+    tour: Vec<ArmSpec>,
+    engines: Vec<Engine>,
+}
+
+/// An engine of the table; `engines.toml` explains the fields.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Engine {
+    /// Its name on the command line and in records.
+    pub name: String,
+    /// What it is, in one line.
+    pub about: String,
+    /// The process's own malloc: nothing is preloaded.
+    #[serde(default)]
+    pub built_in: bool,
+    /// File name of a library that our build makes.
+    pub library: Option<String>,
+    /// Patterns of paths where systems keep its library.
+    #[serde(default)]
+    pub system: Vec<String>,
+    /// Functions that tell its version.
+    #[serde(default)]
+    pub version_symbols: Vec<String>,
+    /// Variables, as `NAME=value`, that it needs.
+    #[serde(default)]
+    pub environment: Vec<String>,
+    /// Variables that change it; a trailing `*` stands for anything.
+    #[serde(default)]
+    pub controls: Vec<String>,
+    /// What stands between two knobs that share a variable.
+    #[serde(default)]
+    pub join: String,
+    /// How to get it where it is not there.
+    #[serde(default)]
+    pub install: String,
+    /// Its knobs.
+    #[serde(default, rename = "knob")]
+    pub knobs: Vec<Knob>,
+}
+
+/// A tunable parameter of an engine; `engines.toml` explains the fields.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Knob {
+    /// Its name on the command line and in records.
+    pub name: String,
+    /// What it does, in one line.
+    pub about: String,
+    /// `VARIABLE=value` for the library that is measured; `{}` is the value.
+    pub measure: String,
+    /// `VARIABLE=value` for the user's process, where that differs.
+    pub paste: Option<String>,
+    /// What it counts in.
+    pub unit: Unit,
+    /// Values that are no number.
+    #[serde(default)]
+    pub words: Vec<String>,
+    /// The least and the largest number that the engine takes.
+    pub accepts: Option<[String; 2]>,
+    /// Where a tuner looks, on a log scale.
+    pub search: Option<[String; 2]>,
+    /// The engine's own value.
+    pub default: String,
+    /// What setting it switches off, at any value.
+    pub disables: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    usual: Arms,
+    tour: Arms,
+    engine: Vec<Engine>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Arms {
+    arms: Vec<String>,
+}
+
+impl Engines {
+    /// The engines of `engines.toml`.
+    ///
+    /// # Panics
+    /// If that file is wrong, which a test rules out.
+    pub fn builtin() -> &'static Engines {
+        static ENGINES: OnceLock<Engines> = OnceLock::new();
+        ENGINES.get_or_init(|| {
+            Engines::read(include_str!("../../engines.toml"))
+                .unwrap_or_else(|why| panic!("engines.toml: {why}"))
+        })
+    }
+
+    fn read(text: &str) -> Result<Engines, String> {
+        let file: File = toml::from_str(text).map_err(|error| error.to_string())?;
+        let spec = |text: &String| text.parse().map_err(|error| format!("{error}"));
+        Ok(Engines {
+            tour: file.tour.arms.iter().map(spec).collect::<Result<_, String>>()?,
+            usual: file.usual.arms,
+            engines: file.engine,
+        })
+    }
+
+    /// All engines, in the order of the file.
+    pub fn iter(&self) -> impl Iterator<Item = &Engine> {
+        self.engines.iter()
+    }
+
+    /// The engine called `name`.
+    pub fn get(&self, name: &str) -> Option<&Engine> {
+        self.engines.iter().find(|engine| engine.name == name)
+    }
+
+    /// The arms of a comparison for which no engine is named.
+    pub fn usual(&self) -> &[String] {
+        &self.usual
+    }
+
+    /// The arms of the tour.
+    pub fn tour(&self) -> &[ArmSpec] {
+        &self.tour
+    }
+}
+
+impl Engine {
+    /// The knob called `name`.
+    pub fn knob(&self, name: &str) -> Option<&Knob> {
+        self.knobs.iter().find(|knob| knob.name == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn the_file_makes_sense() {
+        let engines = Engines::builtin();
+        let mut names = HashSet::new();
+        for engine in engines.iter() {
+            assert!(names.insert(&engine.name), "{} is there twice", engine.name);
+            let ways = usize::from(engine.built_in)
+                + usize::from(engine.library.is_some())
+                + usize::from(!engine.system.is_empty());
+            assert_eq!(ways, 1, "{}: one way into a process", engine.name);
+            assert!(engine.built_in || !engine.install.is_empty(), "{}", engine.name);
+            let mut knobs = HashSet::new();
+            for knob in &engine.knobs {
+                let at = format!("{}:{}", engine.name, knob.name);
+                assert!(knobs.insert(&knob.name), "{at} is there twice");
+                for spelling in std::iter::once(&knob.measure).chain(&knob.paste) {
+                    let (variable, value) = spelling.split_once('=').expect(&at);
+                    assert!(!variable.is_empty() && value.contains("{}"), "{at}: {spelling}");
+                    let kept_out = engine.controls.iter().any(|control| {
+                        control
+                            .strip_suffix('*')
+                            .map_or(control == variable, |start| variable.starts_with(start))
+                    });
+                    assert!(kept_out || knob.paste.is_some(), "{at}: no control covers {variable}");
+                }
+                for bound in knob.search.iter().chain(&knob.accepts).flatten() {
+                    assert!(knob.value(bound).is_some(), "{at} does not take its own {bound}");
+                }
+                assert_eq!(
+                    knob.unit == Unit::Choice,
+                    knob.accepts.is_none() && knob.search.is_none() && !knob.words.is_empty(),
+                    "{at}"
+                );
+            }
+        }
+        for text in engines.usual() {
+            let spec: ArmSpec = text.parse().expect(text);
+            assert!(engines.get(&spec.engine).is_some(), "{text}");
+        }
+        for spec in engines.tour() {
+            let engine = engines.get(&spec.engine).unwrap_or_else(|| panic!("{spec}"));
+            for (knob, value) in &spec.settings {
+                assert!(engine.knob(knob).and_then(|knob| knob.value(value)).is_some(), "{spec}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_slip_in_the_file_is_told() {
+        let why = Engines::read("[usual]\narms = []\n[tour]\narms = []\n[[engine]]\nnam = \"x\"\n");
+        assert!(why.is_err_and(|why| why.contains("nam")));
+    }
+}

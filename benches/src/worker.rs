@@ -1,0 +1,190 @@
+//! The worker: a process of this program that is measured or asked about itself.
+//!
+//! - `worker run NAME --pass time|counts|memory --seed S --scale X` runs a
+//!   workload and prints an [`Answer`] as one JSON line
+//! - `worker touch PAGES --pass P` does so for a run of fresh OS pages: the
+//!   control whose faults are known beforehand
+//! - `worker probe [SYMBOL]...` prints an [`Identity`]: which objects answer for
+//!   the malloc family, and the versions those symbols tell
+//!
+//! It shuns the command-line parser and allocates next to nothing before the
+//! measured region, so that the region meets a heap as fresh as can be.
+
+mod answer;
+mod identity;
+mod memory;
+mod region;
+
+use std::ffi::OsString;
+use std::fmt::Display;
+use std::io::Write;
+use std::process::ExitCode;
+use std::str::FromStr;
+
+use brkpoint_reports::record::Pass;
+use brkpoint_workloads::synthetic::{self, Outcome};
+use serde::Serialize;
+
+pub use answer::Answer;
+pub use identity::{Identity, VersionSymbol};
+use memory::Sampler;
+
+use crate::marker;
+
+/// The first argument that makes this program a worker.
+pub const VERB: &str = "worker";
+
+/// The arguments of this program that make it run workload `name` under the
+/// instrument of `pass`.
+pub fn run_arguments(name: &str, pass: Pass, seed: u64, scale: f64) -> Vec<OsString> {
+    let words = [VERB, "run", name, "--pass", pass_name(pass), "--seed"].map(OsString::from);
+    let mut arguments = Vec::from(words);
+    arguments.extend([seed.to_string(), "--scale".into(), scale.to_string()].map(OsString::from));
+    arguments
+}
+
+/// The arguments of this program that make it tell its [`Identity`].
+pub fn probe_arguments<'s>(symbols: impl IntoIterator<Item = &'s str>) -> Vec<OsString> {
+    let words = [VERB, "probe"].into_iter().chain(symbols);
+    words.map(OsString::from).collect()
+}
+
+/// Runs the worker with the arguments that follow [`VERB`]. Exit status 2: they
+/// make no sense, or the instrument does not work here; stderr says which.
+pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    match dispatch(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("brkpoint worker: {why}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn dispatch(arguments: impl Iterator<Item = OsString>) -> Result<(), String> {
+    let mut words = arguments
+        .map(|word| word.into_string().map_err(|word| format!("{} is not UTF-8", word.display())));
+    let mut word = |what: &str| words.next().unwrap_or_else(|| Err(format!("{what} is missing")));
+    match word("run, touch or probe")?.as_str() {
+        "probe" => print(&Identity::of_this_process(&words.collect::<Result<Vec<_>, _>>()?)),
+        "touch" => {
+            let pages = number(&word("the number of pages")?)?;
+            let options = Options::parse(words)?;
+            print(&measure(options.pass, &mut Touch { pages })?)
+        }
+        "run" => {
+            let name = word("a workload")?;
+            let workload = synthetic::find(&name).ok_or(format!("no workload {name:?}"))?;
+            let options = Options::parse(words)?;
+            let mut prepared = workload
+                .prepare(options.seed, options.scale)
+                .map_err(|error| format!("{name}: {error}"))?;
+            print(&measure(options.pass, &mut prepared)?)
+        }
+        other => Err(format!("{other:?} is none of run, touch, probe")),
+    }
+}
+
+/// What follows the workload's name.
+struct Options {
+    pass: Pass,
+    seed: u64,
+    scale: f64,
+}
+
+impl Options {
+    fn parse(mut words: impl Iterator<Item = Result<String, String>>) -> Result<Options, String> {
+        let mut options = Options { pass: Pass::Time, seed: 1, scale: 1.0 };
+        while let Some(option) = words.next().transpose()? {
+            let value = words.next().unwrap_or(Err(format!("{option} lacks its value")))?;
+            match option.as_str() {
+                "--pass" => options.pass = pass_named(&value)?,
+                "--seed" => options.seed = number(&value)?,
+                "--scale" => options.scale = number(&value)?,
+                _ => return Err(format!("unknown option {option:?}")),
+            }
+        }
+        Ok(options)
+    }
+}
+
+fn number<T: FromStr<Err: Display>>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|error| format!("{text:?}: {error}"))
+}
+
+const PASSES: [(Pass, &str); 3] =
+    [(Pass::Time, "time"), (Pass::Counts, "counts"), (Pass::Memory, "memory")];
+
+fn pass_name(pass: Pass) -> &'static str {
+    PASSES.iter().find(|(p, _)| *p == pass).map_or("", |(_, name)| name)
+}
+
+fn pass_named(name: &str) -> Result<Pass, String> {
+    let found = PASSES.iter().find(|(_, n)| *n == name);
+    found.map(|(pass, _)| *pass).ok_or(format!("{name:?} is none of time, counts, memory"))
+}
+
+/// What a region can hold.
+trait Work {
+    fn operations(&self) -> u64;
+    fn run<O: synthetic::Observer>(&mut self, observer: &mut O) -> Outcome;
+}
+
+impl Work for synthetic::Prepared {
+    fn operations(&self) -> u64 {
+        self.operations()
+    }
+
+    fn run<O: synthetic::Observer>(&mut self, observer: &mut O) -> Outcome {
+        self.run(observer)
+    }
+}
+
+/// Fresh OS pages, each touched once: as many faults as pages.
+struct Touch {
+    pages: usize,
+}
+
+impl Work for Touch {
+    fn operations(&self) -> u64 {
+        self.pages as u64
+    }
+
+    fn run<O: synthetic::Observer>(&mut self, observer: &mut O) -> Outcome {
+        let touched = memory::touch_fresh_pages(self.pages, |touched| {
+            observer.after(touched as u64, (touched * memory::os_page()) as u64);
+        });
+        Outcome { digest: touched as u64, operations: touched as u64 }
+    }
+}
+
+/// Runs `work` as the measured region, with the instrument of `pass` and no other.
+fn measure(pass: Pass, work: &mut impl Work) -> Result<Answer, String> {
+    let (outcome, usage, sampled) = match pass {
+        Pass::Time => {
+            let (outcome, usage) = region::measure(|| work.run(&mut ()));
+            (outcome, usage, None)
+        }
+        Pass::Counts => {
+            // Code and stack of the instrument are resident before it counts.
+            region::measure(|| memory::touch_fresh_pages(1, |_| ()));
+            marker::mark(marker::MEASURED);
+            let (outcome, usage) = region::measure(|| work.run(&mut ()));
+            marker::mark(marker::AFTER);
+            (outcome, usage, None)
+        }
+        Pass::Memory => {
+            let mut sampler = Sampler::new(work.operations())?;
+            let (outcome, usage) = region::measure(|| work.run(&mut sampler));
+            (outcome, usage, Some(sampler.finish()?))
+        }
+    };
+    Ok(Answer::new(outcome, usage, sampled))
+}
+
+/// One JSON line on stdout.
+fn print(answer: &impl Serialize) -> Result<(), String> {
+    let mut line = serde_json::to_vec(answer).map_err(|error| error.to_string())?;
+    line.push(b'\n');
+    std::io::stdout().write_all(&line).map_err(|error| format!("stdout: {error}"))
+}

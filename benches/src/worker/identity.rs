@@ -1,0 +1,94 @@
+//! Which objects answer for the malloc family in this process.
+
+use std::collections::BTreeMap;
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::mem;
+use std::ptr;
+
+use serde::{Deserialize, Serialize};
+
+/// The functions that must come from one object: a block of one allocator must
+/// never reach the `free` of another.
+const FAMILY: [&CStr; 7] = [
+    c"malloc",
+    c"free",
+    c"calloc",
+    c"realloc",
+    c"posix_memalign",
+    c"aligned_alloc",
+    c"malloc_usable_size",
+];
+
+/// Who answers for the malloc family in a process.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// Path of the object by function of the family.
+    pub family: BTreeMap<String, String>,
+    /// The version symbols that are there, in the order asked for.
+    pub versions: Vec<VersionSymbol>,
+}
+
+/// A function without arguments that tells a version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VersionSymbol {
+    /// Its name.
+    pub symbol: String,
+    /// Path of the object that defines it.
+    pub object: String,
+    /// What it says.
+    pub version: String,
+}
+
+impl Identity {
+    /// Asks the dynamic linker about this process. Each of `symbols` that exists
+    /// is called: it takes no argument, or up to three pointers that may be
+    /// null, and returns a C string.
+    pub(super) fn of_this_process(symbols: &[String]) -> Identity {
+        let family = FAMILY.iter().filter_map(|&name| {
+            object_of(name).map(|object| (name.to_string_lossy().into_owned(), object))
+        });
+        Identity {
+            family: family.collect(),
+            versions: symbols.iter().filter_map(|symbol| told_by(symbol)).collect(),
+        }
+    }
+}
+
+/// Path of the object that defines `name` for this process.
+pub(super) fn object_of(name: &CStr) -> Option<String> {
+    let address = address_of(name)?;
+    // SAFETY: Dl_info is made of pointers, for which null is a value; dladdr
+    // fills it, and names an object that stays loaded, since `name` is in use.
+    let path = unsafe {
+        let mut info: libc::Dl_info = mem::zeroed();
+        if libc::dladdr(address, &mut info) == 0 || info.dli_fname.is_null() {
+            return None;
+        }
+        CStr::from_ptr(info.dli_fname)
+    };
+    Some(path.to_string_lossy().into_owned())
+}
+
+fn address_of(name: &CStr) -> Option<*mut c_void> {
+    // SAFETY: the name is a C string.
+    let address = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
+    (!address.is_null()).then_some(address)
+}
+
+fn told_by(symbol: &str) -> Option<VersionSymbol> {
+    let name = CString::new(symbol).ok()?;
+    let address = address_of(&name)?;
+    type Teller = extern "C" fn(*mut c_int, *mut c_int, *mut *const c_char) -> *const c_char;
+    // SAFETY: the caller asks only for symbols of this shape (`of_this_process`);
+    // one that takes fewer arguments ignores the registers of the others.
+    let text = unsafe {
+        let teller = mem::transmute::<*mut c_void, Teller>(address);
+        let text = teller(ptr::null_mut(), ptr::null_mut(), ptr::null_mut());
+        if text.is_null() {
+            return None;
+        }
+        CStr::from_ptr(text)
+    };
+    let version = text.to_string_lossy().into_owned();
+    Some(VersionSymbol { symbol: symbol.to_owned(), object: object_of(&name)?, version })
+}
