@@ -1,1 +1,28 @@
-//! The harness.
+//! The harness: runs cells in fresh processes and appends records.
+//!
+//! ```text
+//! cli        the command line, one verb a file
+//! plan       what is to be measured: arms x workloads, rounds
+//! engine     allocators as data, and the proof that one answers in a process
+//! runner     a plan -> interleaved fresh processes -> one record each
+//! measure    one cell under one instrument
+//! supervise  a process tree under exactly one instrument
+//! worker     our workloads, as a process that is measured from inside
+//! marker     how a worker tells the supervisor which part counts
+//! journal    the record file, appended a line at a time
+//! machine, version    where and by what it was measured
+//! ```
+//!
+//! Statistics, tables and pages are `brkpoint-reports`' business.
+
+pub mod cli;
+pub mod engine;
+pub mod journal;
+pub mod machine;
+pub mod marker;
+pub mod measure;
+pub mod plan;
+pub mod runner;
+pub mod supervise;
+pub mod version;
+pub mod worker;

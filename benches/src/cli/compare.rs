@@ -1,0 +1,125 @@
+//! `brkpoint compare`: engines side by side on one piece of work.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{bail, ensure};
+use brkpoint_reports::Records;
+
+use super::{output, run, values};
+use crate::engine::{Arm, ArmSpec, Engines};
+use crate::plan::{DEFAULT_ROUNDS, Plan, Work};
+
+/// Compare engines on a command or on workloads.
+///
+/// The first engine is the reference. It is also measured a second time, as the
+/// A/A row: what that row differs by is noise. Samples are fresh processes, the
+/// engines interleaved in an order drawn anew for each round.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+Examples:
+  brkpoint compare -- python3 script.py
+  brkpoint compare -e glibc -e mimalloc -e jemalloc --rounds 20 -- git log --stat
+  brkpoint compare -e glibc -e glibc:mmap_threshold=1M,trim_threshold=8M -w straddle
+  brkpoint compare -e glibc -e ./libmymalloc.so --json -- xz -k -T2 big.tar")]
+pub struct Arguments {
+    /// Engine, with settings if wanted, or the path of a preload library
+    #[arg(short, long = "engine", value_name = "ENGINE[:KNOB=VALUE,...]")]
+    engine: Vec<String>,
+
+    /// Workload of ours (see `brkpoint list`)
+    #[arg(short, long = "workload", value_name = "NAME")]
+    workload: Vec<String>,
+
+    /// Timed samples of each engine on each workload
+    #[arg(short, long, default_value_t = DEFAULT_ROUNDS, value_parser = values::rounds)]
+    rounds: u32,
+
+    /// Kill a process that runs longer, and record that
+    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = values::duration)]
+    timeout: Duration,
+
+    /// How much of each workload of ours; 1 is the usual amount
+    #[arg(long, default_value = "1", value_parser = values::scale)]
+    scale: f64,
+
+    /// Seed of the workloads and of the order of the engines
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+
+    /// Standard input of the command
+    #[arg(long, value_name = "FILE")]
+    input: Option<PathBuf>,
+
+    /// One JSON object a line instead of the table
+    #[arg(long)]
+    json: bool,
+
+    /// Record file to make
+    #[arg(short, long, value_name = "FILE.jsonl")]
+    output: Option<PathBuf>,
+
+    /// The command and its arguments
+    #[arg(last = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
+}
+
+/// Runs the verb.
+pub fn run(arguments: Arguments) -> anyhow::Result<u8> {
+    let engines = Engines::builtin();
+    let works = works(&arguments)?;
+    let arms = arms(engines, &arguments.engine)?;
+    let path = arguments.output.unwrap_or_else(|| output::default_path("compare", "jsonl"));
+    let plan = Plan {
+        arms,
+        works,
+        rounds: arguments.rounds,
+        timeout: arguments.timeout,
+        seed: arguments.seed,
+    };
+    let outcome = run::run(&plan, &path)?;
+    let report = brkpoint_reports::analyse(&Records::from_lines(outcome.lines));
+    output::print(&if arguments.json {
+        report.to_json_lines()
+    } else {
+        report.to_text(output::width(), output::coloured())
+    })?;
+    run::finish(&report, outcome.interrupted, &path)
+}
+
+/// The engines asked for, or the usual ones, each proven to load.
+fn arms(engines: &Engines, asked: &[String]) -> anyhow::Result<Vec<Arm>> {
+    let asked = if asked.is_empty() { engines.usual() } else { asked };
+    let executable = run::executable()?;
+    let mut arms: Vec<Arm> = Vec::with_capacity(asked.len());
+    for text in asked {
+        let spec: ArmSpec = text.parse()?;
+        let arm = engines.resolve(&spec, &executable)?;
+        let twice = arms.iter().any(|a| (&a.engine, &a.settings) == (&arm.engine, &arm.settings));
+        ensure!(!twice, "engine {text} is given twice; the A/A row comes by itself");
+        arms.push(arm);
+    }
+    Ok(arms)
+}
+
+fn works(arguments: &Arguments) -> anyhow::Result<Vec<Work>> {
+    let mut works = Vec::new();
+    for name in &arguments.workload {
+        let Some(workload) = brkpoint_workloads::synthetic::find(name) else {
+            bail!("there is no workload {name:?}; `brkpoint list` shows those there are");
+        };
+        works.push(Work::Synthetic { name: workload.name, scale: arguments.scale });
+    }
+    match arguments.command.split_first() {
+        Some((program, args)) => {
+            works.push(Work::command(program.clone(), args.to_vec(), arguments.input.clone()));
+        }
+        None => ensure!(arguments.input.is_none(), "--input is for a command: add -- COMMAND"),
+    }
+    ensure!(
+        !works.is_empty(),
+        "nothing to run: give a command after --, or -w WORKLOAD (see `brkpoint list`)"
+    );
+    Ok(works)
+}

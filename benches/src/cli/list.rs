@@ -1,0 +1,125 @@
+//! `brkpoint list`: engines and workloads.
+
+use std::fmt::Write;
+
+use brkpoint_workloads::synthetic;
+use serde::Serialize;
+
+use super::{output, run};
+use crate::engine::{ArmSpec, Engine, Engines};
+
+/// Show engines, their knobs, and workloads.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+Examples:
+  brkpoint list
+  brkpoint list --knobs
+  brkpoint list --json")]
+pub struct Arguments {
+    /// Show the knobs of each engine as well
+    #[arg(long)]
+    knobs: bool,
+
+    /// One JSON object a line
+    #[arg(long)]
+    json: bool,
+}
+
+/// A line of the list.
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Entry<'a> {
+    Engine {
+        name: &'a str,
+        about: &'a str,
+        /// `None`: it is not here, or does not answer.
+        version: Option<String>,
+        /// Why not.
+        error: Option<String>,
+        knobs: Vec<Knob<'a>>,
+    },
+    Workload {
+        name: &'a str,
+        about: &'a str,
+    },
+}
+
+#[derive(Serialize)]
+struct Knob<'a> {
+    name: &'a str,
+    about: &'a str,
+    expected: String,
+    default: &'a str,
+    disables: Option<&'a str>,
+}
+
+/// Runs the verb.
+pub fn run(arguments: Arguments) -> anyhow::Result<u8> {
+    let engines = Engines::builtin();
+    let worker = run::executable()?;
+    let mut entries = Vec::new();
+    for engine in engines.iter() {
+        let spec = ArmSpec { engine: engine.name.clone(), settings: Default::default() };
+        let (version, error) = match engines.resolve(&spec, &worker) {
+            Ok(arm) => (Some(arm.version), None),
+            Err(error) => (None, Some(error.to_string())),
+        };
+        let (name, about) = (&engine.name, &engine.about);
+        entries.push(Entry::Engine { name, about, version, error, knobs: knobs(engine) });
+    }
+    entries.extend(synthetic::ALL.iter().map(|w| Entry::Workload { name: w.name, about: w.about }));
+    output::print(&if arguments.json { json(&entries)? } else { text(&entries, arguments.knobs) })?;
+    Ok(0)
+}
+
+fn knobs(engine: &Engine) -> Vec<Knob<'_>> {
+    let mut knobs = Vec::new();
+    for knob in &engine.knobs {
+        knobs.push(Knob {
+            name: &knob.name,
+            about: &knob.about,
+            expected: knob.expected(),
+            default: &knob.default,
+            disables: knob.disables.as_deref(),
+        });
+    }
+    knobs
+}
+
+fn json(entries: &[Entry<'_>]) -> anyhow::Result<String> {
+    let mut text = String::new();
+    for entry in entries {
+        text.push_str(&serde_json::to_string(entry)?);
+        text.push('\n');
+    }
+    Ok(text)
+}
+
+fn text(entries: &[Entry<'_>], with_knobs: bool) -> String {
+    let mut engines = String::from("Engines (-e ENGINE, or -e ENGINE:knob=value,...)\n");
+    let mut workloads = String::from("\nWorkloads (-w NAME)\n");
+    for entry in entries {
+        // Writing to a String cannot fail.
+        let _ = match entry {
+            Entry::Engine { name, about, version, error, knobs } => {
+                let state = version.as_deref().unwrap_or("not here");
+                let _ = writeln!(engines, "  {name:<11} {state:<12} {about}");
+                if let Some(error) = error {
+                    let _ = writeln!(engines, "{:26}{error}", "");
+                }
+                knobs.iter().filter(|_| with_knobs).try_for_each(|knob| {
+                    writeln!(engines, "      {:<18} {}", knob.name, knob.about)?;
+                    writeln!(engines, "{:25}{}; default {}", "", knob.expected, knob.default)?;
+                    knob.disables
+                        .iter()
+                        .try_for_each(|what| writeln!(engines, "{:25}switches off {what}", ""))
+                })
+            }
+            Entry::Workload { name, about } => writeln!(workloads, "  {name:<14} {about}"),
+        };
+    }
+    if !with_knobs {
+        engines.push_str("  `brkpoint list --knobs` shows what can be set\n");
+    }
+    engines + &workloads
+}

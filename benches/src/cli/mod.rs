@@ -1,0 +1,71 @@
+//! The command line: one verb a file.
+
+mod compare;
+mod list;
+mod output;
+mod report;
+mod run;
+mod tour;
+mod values;
+
+use std::process::ExitCode;
+
+use brkpoint_reports::Report;
+use clap::{Parser, Subcommand};
+
+/// Measures programs under memory allocators: time, system calls, faults and memory.
+///
+/// Without a command: the tour. It runs allocation strategies and well-known
+/// allocators over a handful of workloads, each in fresh processes, and writes
+/// an HTML page with the verdict first.
+#[derive(Debug, Parser)]
+#[command(name = "brkpoint", version = crate::version::VERSION, max_term_width = 100)]
+#[command(after_help = "\
+Exit status: 0 fine; 1 the answer is bad (a cell failed); 2 usage or set-up error, or
+nothing was measured; 130 interrupted. What was measured is kept in any case.")]
+struct Cli {
+    #[command(subcommand)]
+    verb: Option<Verb>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Compare(compare::Arguments),
+    List(list::Arguments),
+    Report(report::Arguments),
+}
+
+/// The answer is bad: a cell failed.
+const BAD: u8 = 1;
+/// Usage or set-up error, or nothing was measured.
+const UNUSABLE: u8 = 2;
+/// As shells report a program that SIGINT ended.
+const INTERRUPTED: u8 = 130;
+
+/// The exit status that `report` deserves.
+fn status(report: &Report) -> u8 {
+    if report.rows().iter().all(|row| row.error.is_some()) {
+        UNUSABLE
+    } else if report.rows().iter().any(|row| row.error.is_some()) {
+        BAD
+    } else {
+        0
+    }
+}
+
+/// Runs the command line and says how it went.
+pub fn main() -> ExitCode {
+    let done = match Cli::parse().verb {
+        None => tour::run(),
+        Some(Verb::Compare(arguments)) => compare::run(arguments),
+        Some(Verb::List(arguments)) => list::run(arguments),
+        Some(Verb::Report(arguments)) => report::run(arguments),
+    };
+    match done {
+        Ok(status) => ExitCode::from(status),
+        Err(error) => {
+            eprintln!("brkpoint: {error:#}");
+            ExitCode::from(UNUSABLE)
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! Where results go: standard output, and files under `target/brkpoint`.
+
+use std::fs;
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use brkpoint_reports::Report;
+
+/// Prints to standard output. A reader that has gone away (`| head`) is no error.
+pub fn print(text: &str) -> anyhow::Result<()> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        done => done.context("cannot write to standard output"),
+    }
+}
+
+/// Whether tables on standard output are coloured: on a terminal, unless
+/// `NO_COLOR` is set (no-color.org).
+pub fn coloured() -> bool {
+    io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// Columns of the terminal; 100 where there is none.
+pub fn width() -> usize {
+    console::Term::stdout().size_checked().map_or(100, |(_, columns)| usize::from(columns))
+}
+
+/// The verdict in words, a paragraph each finding.
+pub fn findings(report: &Report) -> String {
+    report.verdict.iter().map(|finding| format!("{finding}\n")).collect()
+}
+
+/// A new file name under `target/brkpoint` for what `verb` makes now.
+pub fn default_path(verb: &str, extension: &str) -> PathBuf {
+    let now = jiff::Timestamp::now().strftime("%Y%m%d-%H%M%S").to_string();
+    Path::new("target/brkpoint").join(format!("{verb}-{now}-{}.{extension}", std::process::id()))
+}
+
+/// Writes `text` to `path` by way of a neighbour, so that a reader never sees half of it.
+pub fn write(path: &Path, text: &str) -> anyhow::Result<()> {
+    let parent = match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    };
+    let written = || -> io::Result<()> {
+        fs::create_dir_all(parent)?;
+        let mut file = tempfile::Builder::new()
+            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
+            .tempfile_in(parent)?;
+        file.write_all(text.as_bytes())?;
+        file.persist(path)?;
+        Ok(())
+    };
+    written().with_context(|| format!("cannot write {}; choose another with -o", path.display()))
+}

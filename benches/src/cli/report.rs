@@ -1,0 +1,48 @@
+//! `brkpoint report`: the page of record files.
+
+use std::path::PathBuf;
+
+use anyhow::ensure;
+use brkpoint_reports::Records;
+
+use super::output;
+
+/// Write the HTML page of one or more record files.
+///
+/// Records may come from several runs and machines; damaged lines are named
+/// and passed over.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+Example:
+  brkpoint report target/brkpoint/compare-*.jsonl -o compare.html")]
+pub struct Arguments {
+    /// Record files
+    #[arg(required = true, value_name = "RECORDS")]
+    records: Vec<PathBuf>,
+
+    /// The page to write
+    #[arg(short, long, value_name = "FILE.html")]
+    output: Option<PathBuf>,
+
+    /// One JSON object a line on standard output instead of a page
+    #[arg(long, conflicts_with = "output")]
+    json: bool,
+}
+
+/// Runs the verb.
+pub fn run(arguments: Arguments) -> anyhow::Result<u8> {
+    let records = Records::read(&arguments.records)?;
+    for problem in &records.problems {
+        eprintln!("brkpoint: {problem}");
+    }
+    let report = brkpoint_reports::analyse(&records);
+    ensure!(!report.rows().is_empty(), "there is no sample in these files");
+    if arguments.json {
+        output::print(&report.to_json_lines())?;
+    } else {
+        let path = arguments.output.unwrap_or_else(|| output::default_path("report", "html"));
+        output::write(&path, &report.to_html())?;
+        output::print(&format!("{}\nThe page: {}\n", output::findings(&report), path.display()))?;
+    }
+    Ok(super::status(&report))
+}

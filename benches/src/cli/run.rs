@@ -1,0 +1,73 @@
+//! Running a plan from the command line: signals, progress, records.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use anyhow::Context;
+use brkpoint_reports::Report;
+use brkpoint_reports::record::{Cell, Pass};
+use indicatif::{ProgressBar, ProgressStyle};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+use crate::journal::Journal;
+use crate::plan::Plan;
+use crate::runner::{self, Outcome, Progress};
+use crate::supervise::Stop;
+
+/// Runs `plan` and leaves its records in `path`; ends early, with what there
+/// is, on SIGINT, SIGTERM and SIGHUP.
+pub fn run(plan: &Plan, path: &Path) -> anyhow::Result<Outcome> {
+    let asked = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        signal_hook::flag::register(signal, Arc::clone(&asked)).context("cannot handle signals")?;
+    }
+    let mut journal = Journal::create(path)?;
+    let mut bar = Bar::new();
+    let outcome = runner::run(plan, &executable()?, &mut journal, &Stop::new(asked), &mut bar);
+    bar.0.finish_and_clear();
+    outcome.with_context(|| format!("records so far are in {}", path.display()))
+}
+
+/// Says where the records are and how the run went, and returns the exit status.
+pub fn finish(report: &Report, interrupted: bool, records: &Path) -> anyhow::Result<u8> {
+    let path = records.display();
+    if interrupted {
+        eprintln!("brkpoint: interrupted; what was measured is in {path}");
+        return Ok(super::INTERRUPTED);
+    }
+    eprintln!("Records: {path} (`brkpoint report {path}` makes the page)");
+    Ok(super::status(report))
+}
+
+/// This program, which is also the worker.
+pub fn executable() -> anyhow::Result<std::path::PathBuf> {
+    std::env::current_exe().context("cannot find the file of this program, which is the worker too")
+}
+
+/// Progress with the time left, on standard error and only on a terminal.
+struct Bar(ProgressBar);
+
+impl Bar {
+    fn new() -> Bar {
+        let bar = ProgressBar::new(0);
+        let style = ProgressStyle::with_template("{bar:24} {pos}/{len}, {eta} left  {wide_msg}");
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        bar.enable_steady_tick(Duration::from_millis(500));
+        Bar(bar)
+    }
+}
+
+impl Progress for Bar {
+    fn step(&mut self, done: u64, total: u64, cell: &Cell, pass: Pass) {
+        let pass = match pass {
+            Pass::Time => "time",
+            Pass::Counts => "counts",
+            Pass::Memory => "memory",
+        };
+        self.0.set_length(total);
+        self.0.set_position(done);
+        self.0.set_message(format!("{} on {} ({pass})", cell.arm(), cell.workload));
+    }
+}

@@ -1,0 +1,79 @@
+//! `brkpoint` alone: the tour.
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::time::Duration;
+
+use brkpoint_reports::Records;
+
+use super::{output, run};
+use crate::engine::{EngineError, Engines};
+use crate::plan::{Plan, Work};
+
+/// Timed samples of each cell: the fewest that carry a 99 % interval of the median.
+const ROUNDS: u32 = 8;
+
+/// No process of the tour comes near this.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// What the compiler of the tour compiles.
+const PROGRAM: &str = include_str!("../../tour/program.c");
+
+/// Strings in arrays in a hash.
+const PERL: &[&str] = &[
+    "perl",
+    "-e",
+    r#"my %h; push @{$h{$_ % 997}}, "v" x ($_ % 200) for 1..400000; my $n; $n += length join ",", @{$h{$_}} for sort keys %h; print "$n\n""#,
+];
+
+/// Objects, and one large string made of them.
+const PYTHON: &[&str] = &[
+    "python3",
+    "-c",
+    r#"import json; rows = [{"id": i, "name": "n%d" % i} for i in range(20000)]; print(len(json.dumps(rows)))"#,
+];
+
+/// Strategies and peers over a handful of workloads, and the page of it.
+pub fn run() -> anyhow::Result<u8> {
+    let engines = Engines::builtin();
+    let executable = run::executable()?;
+    let mut arms = Vec::new();
+    for spec in engines.tour() {
+        match engines.resolve(spec, &executable) {
+            Ok(arm) => arms.push(arm),
+            Err(absent @ EngineError::Absent { .. }) => eprintln!("brkpoint: left out: {absent}"),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let records = output::default_path("tour", "jsonl");
+    let plan = Plan { arms, works: works(&records)?, rounds: ROUNDS, timeout: TIMEOUT, seed: 1 };
+    let outcome = run::run(&plan, &records)?;
+    let report = brkpoint_reports::analyse(&Records::from_lines(outcome.lines));
+    let page = records.with_extension("html");
+    output::write(&page, &report.to_html())?;
+    output::print(&format!("{}\nThe page: {}\n", output::findings(&report), page.display()))?;
+    run::finish(&report, outcome.interrupted, &records)
+}
+
+/// The workloads of the registry, and commands that such a machine has.
+fn works(records: &Path) -> anyhow::Result<Vec<Work>> {
+    let mut works: Vec<Work> = brkpoint_workloads::synthetic::ALL
+        .iter()
+        .map(|workload| Work::Synthetic { name: workload.name, scale: 1.0 })
+        .collect();
+    let source = records.with_file_name("tour.c");
+    output::write(&source, PROGRAM)?;
+    let source = source.to_string_lossy();
+    let compile: &[&str] = &["gcc", "-O1", "-S", "-o", "/dev/null", &source];
+    let here = [compile, PERL, PYTHON].into_iter().filter(|command| on_path(command[0]));
+    works.extend(here.map(|command| {
+        let mut words = command.iter().map(OsString::from);
+        Work::command(words.next().unwrap_or_default(), words.collect(), None)
+    }));
+    Ok(works)
+}
+
+fn on_path(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|directory| directory.join(program).is_file())
+}

@@ -1,0 +1,61 @@
+//! Values of options, with errors that say what was expected.
+
+use std::time::Duration;
+
+use crate::plan::MAX_ROUNDS;
+
+/// A number of rounds.
+pub fn rounds(text: &str) -> Result<u32, String> {
+    match text.parse() {
+        Ok(rounds @ 1..=MAX_ROUNDS) => Ok(rounds),
+        _ => Err(format!("expected a whole number from 1 to {MAX_ROUNDS}")),
+    }
+}
+
+/// A positive time such as `30s`, `5m` or `1h 30m`.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let parsed: Option<jiff::SignedDuration> = text.parse().ok();
+    parsed
+        .and_then(|duration| Duration::try_from(duration).ok())
+        .filter(|duration| !duration.is_zero())
+        .ok_or_else(|| "expected a time with its unit, such as 500ms, 30s or 5m".to_owned())
+}
+
+/// How much of a workload.
+pub fn scale(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(scale) if (0.001..=1000.0).contains(&scale) => Ok(scale),
+        _ => Err("expected a number from 0.001 to 1000".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rounds_are_a_sensible_number() {
+        assert_eq!(rounds("12"), Ok(12));
+        for absurd in ["0", "-1", "10001", "1e9", "ten", "", "99999999999999999999"] {
+            assert!(rounds(absurd).is_err(), "{absurd}");
+        }
+    }
+
+    #[test]
+    fn a_time_has_a_unit_and_is_positive() {
+        assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("5m"), Ok(Duration::from_secs(300)));
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        for bad in ["0s", "-3s", "30", "soon", ""] {
+            assert!(duration(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_scale_is_a_finite_positive_number() {
+        assert_eq!(scale("0.5"), Ok(0.5));
+        for bad in ["0", "-1", "nan", "inf", "1e9", "x"] {
+            assert!(scale(bad).is_err(), "{bad}");
+        }
+    }
+}

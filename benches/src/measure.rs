@@ -1,0 +1,209 @@
+//! One cell under one instrument: a process is run and its figures read.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use brkpoint_reports::record::{Exit, Metric, Pass, Series};
+
+use crate::engine::Arm;
+use crate::marker;
+use crate::plan::{Plan, Work};
+use crate::supervise::{self, Call, Launch, LaunchError, Observation, Stop, Tracer};
+use crate::worker;
+
+/// What one process showed: the fields of a sample that are not in its request.
+#[derive(Debug, Default)]
+pub struct Measured {
+    /// How it ended.
+    pub exit: Option<Exit>,
+    /// Why the figures cannot be used.
+    pub error: Option<String>,
+    /// The figures.
+    pub metrics: BTreeMap<Metric, f64>,
+    /// Memory over time.
+    pub series: Option<Series>,
+    /// Digest of the answer.
+    pub digest: Option<String>,
+    /// Programs that ran without the engine.
+    pub not_covered: Vec<String>,
+    /// What else is worth knowing.
+    pub notes: Vec<String>,
+}
+
+impl Measured {
+    /// A process that could not be started.
+    pub fn failed(why: String) -> Measured {
+        Measured { error: Some(why), ..Measured::default() }
+    }
+}
+
+/// Why there is no [`Measured`].
+#[derive(Debug)]
+pub enum Failure {
+    /// The run was asked to stop.
+    Interrupted,
+    /// The process could not be started or supervised.
+    CannotStart(String),
+}
+
+/// Runs `work` under `arm` in a fresh process with the instrument of `pass`.
+pub fn one(
+    arm: &Arm,
+    work: &Work,
+    pass: Pass,
+    plan: &Plan,
+    executable: &Path,
+    stop: &Stop,
+) -> Result<Measured, Failure> {
+    let launch = launch(arm, work, pass, plan, executable);
+    let seen = supervise::run(&launch, pass, stop).map_err(|error| match error {
+        LaunchError::Interrupted => Failure::Interrupted,
+        error => Failure::CannotStart(error.to_string()),
+    })?;
+    let mut measured = Measured { exit: Some(seen.exit), ..Measured::default() };
+    measured.error = failure(arm, &seen);
+    if pass == Pass::Counts {
+        measured.metrics.extend(counted(&seen, work));
+    }
+    measured.notes.extend(seen.instrument.note());
+    measured.notes.extend(seen.notes.iter().cloned());
+    for image in seen.images.iter().filter(|image| !image.covered()) {
+        measured.not_covered.push(image.to_string());
+    }
+    if seen.killed_descendants > 0 {
+        measured.notes.push(format!(
+            "{} process(es) still ran when the command ended and were killed",
+            seen.killed_descendants
+        ));
+    }
+    match work {
+        Work::Synthetic { .. } => driven(&mut measured, &seen, pass, arm),
+        Work::Command { .. } => whole(&mut measured, &seen, pass),
+    }
+    Ok(measured)
+}
+
+fn launch(arm: &Arm, work: &Work, pass: Pass, plan: &Plan, executable: &Path) -> Launch {
+    let (program, args, stdin) = match work {
+        Work::Synthetic { name, scale } => {
+            let args = worker::run_arguments(name, pass, plan.seed, *scale);
+            (executable.as_os_str().to_owned(), args, None)
+        }
+        Work::Command { program, args, stdin, .. } => {
+            (program.clone(), args.clone(), stdin.clone())
+        }
+    };
+    Launch {
+        program,
+        args,
+        env: arm.env.clone(),
+        env_remove: arm.env_remove.clone(),
+        stdin,
+        timeout: Some(plan.timeout),
+        library: arm.library.clone(),
+        tracer: Tracer::Auto,
+    }
+}
+
+/// Calls and bytes: of the region that our workloads mark, of a command all.
+fn counted(seen: &Observation, work: &Work) -> Vec<(Metric, f64)> {
+    let Some(syscalls) = &seen.syscalls else { return Vec::new() };
+    let counts = match work {
+        Work::Synthetic { .. } => {
+            syscalls.phases.get(&marker::MEASURED).copied().unwrap_or_default()
+        }
+        Work::Command { .. } => syscalls.total(),
+    };
+    let of = |(call, calls, bytes): (Call, _, _)| {
+        [(calls, counts.calls(call) as f64), (bytes, counts.bytes(call) as f64)]
+    };
+    CALLS.into_iter().flat_map(of).collect()
+}
+
+/// Each counted call with its metrics.
+const CALLS: [(Call, Metric, Metric); 6] = [
+    (Call::Brk, Metric::SyscallsBrk, Metric::BytesBrk),
+    (Call::Mmap, Metric::SyscallsMmap, Metric::BytesMmap),
+    (Call::Munmap, Metric::SyscallsMunmap, Metric::BytesMunmap),
+    (Call::Mremap, Metric::SyscallsMremap, Metric::BytesMremap),
+    (Call::Madvise, Metric::SyscallsMadvise, Metric::BytesMadvise),
+    (Call::Mprotect, Metric::SyscallsMprotect, Metric::BytesMprotect),
+];
+
+/// Why this process's figures cannot be used, if so.
+fn failure(arm: &Arm, seen: &Observation) -> Option<String> {
+    let ended = match seen.exit {
+        Exit::Code(_) => None,
+        exit => Some(exit.to_string()),
+    };
+    let unproven = arm.library.is_some()
+        && !seen.images.is_empty()
+        && seen.images.iter().all(|image| !image.covered());
+    let unloaded = unproven.then(|| {
+        let images: Vec<_> = seen.images.iter().map(ToString::to_string).collect();
+        format!("{} was in no process of the command: {}", arm.engine, images.join("; "))
+    });
+    let error = ended.or(unloaded)?;
+    let said = seen.stderr_tail.trim();
+    Some(if said.is_empty() { error } else { format!("{error}; it said: {said}") })
+}
+
+/// Figures of a whole command.
+fn whole(measured: &mut Measured, seen: &Observation, pass: Pass) {
+    measured.digest = Some(seen.stdout.digest.clone());
+    if matches!(seen.exit, Exit::Code(code) if code != 0) {
+        measured.notes.push(format!("{}: {}", seen.exit, seen.stderr_tail.trim()));
+    }
+    let metrics = &mut measured.metrics;
+    match pass {
+        Pass::Time => metrics.extend([
+            (Metric::WallS, seen.wall_s),
+            (Metric::UserS, seen.user_s),
+            (Metric::SysS, seen.sys_s),
+        ]),
+        Pass::Counts => metrics.extend([
+            (Metric::MinorFaults, seen.minor_faults as f64),
+            (Metric::MajorFaults, seen.major_faults as f64),
+        ]),
+        Pass::Memory => {
+            metrics.extend(seen.peak_rss_bytes.map(|bytes| (Metric::PeakRssBytes, bytes as f64)));
+            measured.series = seen.series.clone();
+        }
+    }
+}
+
+/// Figures of one of our workloads, which the worker measured from inside.
+fn driven(measured: &mut Measured, seen: &Observation, pass: Pass, arm: &Arm) {
+    if measured.error.is_some() {
+        return;
+    }
+    let answer = match worker::Answer::read(seen) {
+        Ok(answer) => answer,
+        Err(why) => {
+            measured.error = Some(format!("{}: {why}; {}", seen.exit, seen.stderr_tail.trim()));
+            return;
+        }
+    };
+    measured.error = answer.contradicts(arm);
+    measured.digest = Some(answer.digest);
+    let metrics = &mut measured.metrics;
+    match pass {
+        Pass::Time => metrics.extend([
+            (Metric::WallS, answer.wall_s),
+            (Metric::UserS, answer.user_s),
+            (Metric::SysS, answer.sys_s),
+        ]),
+        Pass::Counts => metrics.extend([
+            (Metric::MinorFaults, answer.minor_faults as f64),
+            (Metric::MajorFaults, answer.major_faults as f64),
+        ]),
+        Pass::Memory => {
+            metrics.extend([
+                (Metric::PeakRssBytes, answer.peak_rss_bytes as f64),
+                (Metric::BaselineRssBytes, answer.baseline_rss_bytes as f64),
+                (Metric::PeakLiveBytes, answer.peak_live_bytes as f64),
+            ]);
+            measured.series = answer.series;
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! What is to be measured, before anything runs.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use brkpoint_reports::record::{Cell, Role};
+
+use crate::engine::Arm;
+
+/// Rounds when nobody says otherwise.
+pub const DEFAULT_ROUNDS: u32 = 10;
+
+/// More rounds than this are refused as a slip of the finger.
+pub const MAX_ROUNDS: u32 = 10_000;
+
+/// All that a run needs to know.
+#[derive(Debug)]
+pub struct Plan {
+    /// The engines under their settings; the first is the reference, which
+    /// is also measured once more as the A/A arm.
+    pub arms: Vec<Arm>,
+    /// What each of them runs.
+    pub works: Vec<Work>,
+    /// Timed samples of each cell.
+    pub rounds: u32,
+    /// A process that runs longer is killed and recorded as timed out.
+    pub timeout: Duration,
+    /// Seeds the workloads and the order of the arms.
+    pub seed: u64,
+}
+
+/// A workload of ours, or a command.
+#[derive(Debug, Clone)]
+pub enum Work {
+    /// A workload of the registry, run by the worker.
+    Synthetic {
+        /// Its name in the registry.
+        name: &'static str,
+        /// How much of it: 1 is the usual amount.
+        scale: f64,
+    },
+    /// Any program.
+    Command {
+        /// As a person would type it.
+        label: String,
+        /// Looked up in `PATH`.
+        program: OsString,
+        /// Its arguments.
+        args: Vec<OsString>,
+        /// Standard input; `None` is `/dev/null`.
+        stdin: Option<PathBuf>,
+    },
+}
+
+impl Work {
+    /// A command with the label a person would type.
+    pub fn command(program: OsString, args: Vec<OsString>, stdin: Option<PathBuf>) -> Work {
+        let label =
+            std::iter::once(&program).chain(&args).map(quoted).collect::<Vec<_>>().join(" ");
+        Work::Command { label, program, args, stdin }
+    }
+
+    /// The name in records and tables.
+    pub fn label(&self) -> &str {
+        match self {
+            Work::Synthetic { name, .. } => name,
+            Work::Command { label, .. } => label,
+        }
+    }
+}
+
+/// An arm in its role: the reference, its repeat, or a candidate.
+#[derive(Debug, Clone, Copy)]
+pub struct Entry<'a> {
+    /// The engine under its settings.
+    pub arm: &'a Arm,
+    /// What it is for.
+    pub role: Role,
+}
+
+impl Plan {
+    /// Every arm with its role: the reference, its repeat, then the others.
+    pub fn entries(&self) -> Vec<Entry<'_>> {
+        let mut arms = self.arms.iter();
+        let mut entries = Vec::with_capacity(self.arms.len() + 1);
+        if let Some(reference) = arms.next() {
+            entries.push(Entry { arm: reference, role: Role::Reference });
+            entries.push(Entry { arm: reference, role: Role::Repeat });
+        }
+        entries.extend(arms.map(|arm| Entry { arm, role: Role::Candidate }));
+        entries
+    }
+}
+
+impl Entry<'_> {
+    /// The cell of this arm and `work`.
+    pub fn cell(&self, work: &Work) -> Cell {
+        Cell {
+            engine: self.arm.engine.clone(),
+            version: self.arm.version.clone(),
+            settings: self.arm.settings.clone(),
+            workload: work.label().to_owned(),
+            role: self.role,
+        }
+    }
+}
+
+/// `word` as a shell would need it.
+fn quoted(word: &OsString) -> String {
+    let word = word.to_string_lossy();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_=+,./:@%^".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.into_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_is_labelled_as_a_shell_would_read_it() {
+        let work = Work::command(
+            "sh".into(),
+            vec!["-c".into(), "echo 'a b'".into(), String::new().into()],
+            None,
+        );
+        assert_eq!(work.label(), r"sh -c 'echo '\''a b'\''' ''");
+    }
+}

@@ -1,0 +1,224 @@
+//! Runs a plan: fresh processes, arms interleaved, one record a process.
+//!
+//! Each round takes every workload under every arm, once per instrument that
+//! is due, the arms in an order drawn anew each time. A record is written as
+//! soon as its process has ended, so that an interrupted run keeps what it has.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::time::Instant;
+
+use brkpoint_reports::record::{Cell, Line, Metric, Pass, Role, Run, SCHEMA, Sample};
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_pcg::Pcg64Mcg;
+
+use crate::engine::Arm;
+use crate::journal::{Journal, JournalError};
+use crate::measure::{self, Failure, Measured};
+use crate::plan::{Entry, Plan, Work};
+use crate::supervise::Stop;
+use crate::{machine, version};
+
+/// Counting passes after which a cell whose counts never differed is left alone.
+const EXACT_AFTER: u32 = 3;
+
+/// What came of a run.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Every line that was written.
+    pub lines: Vec<Line>,
+    /// A signal ended the run before the plan was done.
+    pub interrupted: bool,
+}
+
+/// Why a run could not go on; what was measured before is in the journal.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// Not even the reference could be started: the request is at fault.
+    #[error("{0}")]
+    SetUp(String),
+    /// The record file could not be written.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+}
+
+/// Told of each step, for a progress display.
+pub trait Progress {
+    /// The next process starts; `done` of about `total` have ended.
+    fn step(&mut self, done: u64, total: u64, cell: &Cell, pass: Pass);
+}
+
+/// Runs `plan` with workers of `executable`, appending records to `journal`.
+pub fn run(
+    plan: &Plan,
+    executable: &Path,
+    journal: &mut Journal,
+    stop: &Stop,
+    progress: &mut dyn Progress,
+) -> Result<Outcome, RunError> {
+    Running {
+        entries: plan.entries(),
+        plan,
+        executable,
+        journal,
+        stop,
+        started: Instant::now(),
+        id: run_id(),
+        lines: Vec::new(),
+        failed: BTreeSet::new(),
+        counts: BTreeMap::new(),
+    }
+    .go(progress)
+}
+
+struct Running<'a> {
+    plan: &'a Plan,
+    entries: Vec<Entry<'a>>,
+    executable: &'a Path,
+    journal: &'a mut Journal,
+    stop: &'a Stop,
+    started: Instant,
+    id: String,
+    lines: Vec<Line>,
+    /// Cells that failed; they are not run again.
+    failed: BTreeSet<Cell>,
+    counts: BTreeMap<Cell, Counted>,
+}
+
+/// What the counting passes of a cell have shown so far.
+struct Counted {
+    first: BTreeMap<Metric, f64>,
+    varies: bool,
+}
+
+impl<'a> Running<'a> {
+    fn go(mut self, progress: &mut dyn Progress) -> Result<Outcome, RunError> {
+        self.open()?;
+        let plan = self.plan;
+        let mut order = Pcg64Mcg::seed_from_u64(plan.seed);
+        let mut done = 0;
+        for round in 0..plan.rounds {
+            let begun = done;
+            for work in &plan.works {
+                // Counts first: that pass also proves which allocator answers.
+                for pass in [Pass::Counts, Pass::Memory, Pass::Time] {
+                    let mut due = self.due(work, pass, round);
+                    due.shuffle(&mut order);
+                    for (entry, cell) in due {
+                        let total = begun + self.from_round(round);
+                        progress.step(done, total.max(done + 1), &cell, pass);
+                        if !self.one(entry.arm, cell, work, pass, round)? {
+                            return Ok(Outcome { lines: self.lines, interrupted: true });
+                        }
+                        done += 1;
+                    }
+                }
+            }
+        }
+        Ok(Outcome { lines: self.lines, interrupted: false })
+    }
+
+    fn open(&mut self) -> Result<(), RunError> {
+        let works = &self.plan.works;
+        let cells =
+            works.iter().flat_map(|work| self.entries.iter().map(|e| e.cell(work))).collect();
+        let run = Run {
+            schema: SCHEMA,
+            id: self.id.clone(),
+            brkpoint: version::VERSION.to_owned(),
+            started: jiff::Timestamp::now().to_string(),
+            command_line: std::env::args_os().map(|arg| arg.to_string_lossy().into()).collect(),
+            machine: machine::describe(),
+            cells,
+        };
+        self.write(Line::Run(run))
+    }
+
+    /// The entries that `pass` takes in `round`, with their cells.
+    fn due(&self, work: &Work, pass: Pass, round: u32) -> Vec<(Entry<'a>, Cell)> {
+        let all = self.entries.iter().map(|entry| (*entry, entry.cell(work)));
+        let alive = all.filter(|(_, cell)| !self.failed.contains(cell));
+        if pass != Pass::Counts || round < EXACT_AFTER {
+            return alive.collect();
+        }
+        // Whoever varies needs a sample of the reference beside each of its own.
+        let varies = |cell: &Cell| self.counts.get(cell).is_some_and(|counted| counted.varies);
+        let (due, exact): (Vec<_>, Vec<_>) = alive.partition(|(_, cell)| varies(cell));
+        if due.is_empty() {
+            return due;
+        }
+        let reference = exact.into_iter().filter(|(entry, _)| entry.role == Role::Reference);
+        reference.chain(due).collect()
+    }
+
+    /// Processes in the whole of `round`, as far as is known now.
+    fn in_round(&self, round: u32) -> u64 {
+        let passes = [Pass::Counts, Pass::Memory, Pass::Time];
+        let due = |work| passes.map(|pass| self.due(work, pass, round).len() as u64);
+        self.plan.works.iter().flat_map(due).sum()
+    }
+
+    /// Processes from `round` to the end, as far as is known now.
+    fn from_round(&self, round: u32) -> u64 {
+        let settled = EXACT_AFTER.max(round);
+        let before = (round..settled.min(self.plan.rounds)).map(|r| self.in_round(r)).sum::<u64>();
+        let after = self.plan.rounds.saturating_sub(settled);
+        before + u64::from(after) * self.in_round(settled)
+    }
+
+    /// Measures one process; `false`: interrupted.
+    fn one(
+        &mut self,
+        arm: &Arm,
+        cell: Cell,
+        work: &Work,
+        pass: Pass,
+        round: u32,
+    ) -> Result<bool, RunError> {
+        let at_s = self.started.elapsed().as_secs_f64();
+        let measured = match measure::one(arm, work, pass, self.plan, self.executable, self.stop) {
+            Ok(measured) => measured,
+            Err(Failure::Interrupted) => return Ok(false),
+            Err(Failure::CannotStart(why)) if self.lines.len() == 1 => {
+                return Err(RunError::SetUp(why));
+            }
+            Err(Failure::CannotStart(why)) => Measured::failed(why),
+        };
+        if measured.error.is_some() {
+            self.failed.insert(cell.clone());
+        } else if pass == Pass::Counts {
+            let counted = self
+                .counts
+                .entry(cell.clone())
+                .or_insert_with(|| Counted { first: measured.metrics.clone(), varies: false });
+            counted.varies |= counted.first != measured.metrics;
+        }
+        self.write(Line::Sample(Sample {
+            run: self.id.clone(),
+            cell,
+            pass,
+            round,
+            at_s,
+            exit: measured.exit,
+            error: measured.error,
+            metrics: measured.metrics,
+            series: measured.series,
+            digest: measured.digest,
+            not_covered: measured.not_covered,
+            notes: measured.notes,
+        }))?;
+        Ok(true)
+    }
+
+    fn write(&mut self, line: Line) -> Result<(), RunError> {
+        self.journal.append(&line)?;
+        self.lines.push(line);
+        Ok(())
+    }
+}
+
+/// Unique: the time in nanoseconds and the process.
+fn run_id() -> String {
+    format!("{:x}-{:x}", jiff::Timestamp::now().as_nanosecond(), std::process::id())
+}
