@@ -7,5 +7,8 @@ fn main() {
     // never unwind; and exporting one of our own would replace, in a preloaded
     // Rust program, the one that does.
     println!("cargo::rustc-cdylib-link-arg=-Wl,--defsym=rust_eh_personality=0");
+    // Built together with users of `std`, the crate `libc` gets its feature
+    // `std` and leaves linking to that.
+    println!("cargo::rustc-cdylib-link-arg=-lc");
     println!("cargo::rerun-if-changed=build.rs");
 }

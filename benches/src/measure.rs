@@ -186,6 +186,7 @@ fn driven(measured: &mut Measured, seen: &Observation, pass: Pass, arm: &Arm) {
     };
     measured.error = answer.contradicts(arm);
     measured.digest = Some(answer.digest);
+    measured.notes.extend(answer.notes);
     let metrics = &mut measured.metrics;
     match pass {
         Pass::Time => metrics.extend([

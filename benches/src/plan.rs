@@ -24,6 +24,8 @@ pub struct Plan {
     pub works: Vec<Work>,
     /// Timed samples of each cell.
     pub rounds: u32,
+    /// No round starts after this long.
+    pub budget: Option<Duration>,
     /// A process that runs longer is killed and recorded as timed out.
     pub timeout: Duration,
     /// Seeds the workloads and the order of the arms.

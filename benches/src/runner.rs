@@ -21,7 +21,7 @@ use crate::supervise::Stop;
 use crate::{machine, version};
 
 /// Counting passes after which a cell whose counts never differed is left alone.
-const EXACT_AFTER: u32 = 3;
+const EXACT_AFTER: u32 = 2;
 
 /// What came of a run.
 #[derive(Debug)]
@@ -99,6 +99,9 @@ impl<'a> Running<'a> {
         let mut order = Pcg64Mcg::seed_from_u64(plan.seed);
         let mut done = 0;
         for round in 0..plan.rounds {
+            if plan.budget.is_some_and(|budget| self.started.elapsed() > budget) {
+                break;
+            }
             let begun = done;
             for work in &plan.works {
                 // Counts first: that pass also proves which allocator answers.
@@ -106,7 +109,7 @@ impl<'a> Running<'a> {
                     let mut due = self.due(work, pass, round);
                     due.shuffle(&mut order);
                     for (entry, cell) in due {
-                        let total = begun + self.from_round(round);
+                        let total = begun + self.left_at(round);
                         progress.step(done, total.max(done + 1), &cell, pass);
                         if !self.one(entry.arm, cell, work, pass, round)? {
                             return Ok(Outcome { lines: self.lines, interrupted: true });
@@ -127,7 +130,7 @@ impl<'a> Running<'a> {
             schema: SCHEMA,
             id: self.id.clone(),
             brkpoint: version::VERSION.to_owned(),
-            started: jiff::Timestamp::now().to_string(),
+            started: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
             command_line: std::env::args_os().map(|arg| arg.to_string_lossy().into()).collect(),
             machine: machine::describe(),
             cells,
@@ -160,7 +163,7 @@ impl<'a> Running<'a> {
     }
 
     /// Processes from `round` to the end, as far as is known now.
-    fn from_round(&self, round: u32) -> u64 {
+    fn left_at(&self, round: u32) -> u64 {
         let settled = EXACT_AFTER.max(round);
         let before = (round..settled.min(self.plan.rounds)).map(|r| self.in_round(r)).sum::<u64>();
         let after = self.plan.rounds.saturating_sub(settled);

@@ -33,15 +33,27 @@ pub struct Arguments {
     workload: Vec<String>,
 
     /// Timed samples of each engine on each workload
-    #[arg(short, long, default_value_t = DEFAULT_ROUNDS, value_parser = values::rounds)]
+    #[arg(
+        short,
+        long,
+        default_value_t = DEFAULT_ROUNDS,
+        value_parser = values::rounds,
+        allow_negative_numbers = true
+    )]
     rounds: u32,
 
     /// Kill a process that runs longer, and record that
-    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = values::duration)]
+    #[arg(
+        long,
+        value_name = "TIME",
+        default_value = "10m",
+        value_parser = values::duration,
+        allow_hyphen_values = true
+    )]
     timeout: Duration,
 
     /// How much of each workload of ours; 1 is the usual amount
-    #[arg(long, default_value = "1", value_parser = values::scale)]
+    #[arg(long, default_value = "1", value_parser = values::scale, allow_negative_numbers = true)]
     scale: f64,
 
     /// Seed of the workloads and of the order of the engines
@@ -75,6 +87,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<u8> {
         arms,
         works,
         rounds: arguments.rounds,
+        budget: None,
         timeout: arguments.timeout,
         seed: arguments.seed,
     };
@@ -105,17 +118,20 @@ fn arms(engines: &Engines, asked: &[String]) -> anyhow::Result<Vec<Arm>> {
 
 fn works(arguments: &Arguments) -> anyhow::Result<Vec<Work>> {
     let mut works = Vec::new();
-    for name in &arguments.workload {
-        let Some(workload) = brkpoint_workloads::synthetic::find(name) else {
-            bail!("there is no workload {name:?}; `brkpoint list` shows those there are");
-        };
-        works.push(Work::Synthetic { name: workload.name, scale: arguments.scale });
-    }
+    // The command comes first: if it cannot be started, that is known at once.
     match arguments.command.split_first() {
         Some((program, args)) => {
             works.push(Work::command(program.clone(), args.to_vec(), arguments.input.clone()));
         }
         None => ensure!(arguments.input.is_none(), "--input is for a command: add -- COMMAND"),
+    }
+    for name in &arguments.workload {
+        let Some(workload) = brkpoint_workloads::synthetic::find(name) else {
+            bail!("there is no workload {name:?}; `brkpoint list` shows those there are");
+        };
+        let twice = works.iter().any(|work: &Work| work.label() == workload.name);
+        ensure!(!twice, "workload {name} is given twice");
+        works.push(Work::Synthetic { name: workload.name, scale: arguments.scale });
     }
     ensure!(
         !works.is_empty(),

@@ -53,6 +53,17 @@ fn status(report: &Report) -> u8 {
     }
 }
 
+/// The error with its causes, but for those that it tells already.
+fn explained(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
 /// Runs the command line and says how it went.
 pub fn main() -> ExitCode {
     let done = match Cli::parse().verb {
@@ -64,7 +75,7 @@ pub fn main() -> ExitCode {
     match done {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
-            eprintln!("brkpoint: {error:#}");
+            output::tell(format_args!("brkpoint: {}", explained(&error)));
             ExitCode::from(UNUSABLE)
         }
     }

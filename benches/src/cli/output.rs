@@ -1,5 +1,6 @@
 //! Where results go: standard output, and files under `target/brkpoint`.
 
+use std::fmt::Display;
 use std::fs;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -14,6 +15,12 @@ pub fn print(text: &str) -> anyhow::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         done => done.context("cannot write to standard output"),
     }
+}
+
+/// Tells a person something on standard error. That nobody may be reading it
+/// (`2>&1 | head`) is no reason to stop.
+pub fn tell(text: impl Display) {
+    let _ = writeln!(io::stderr(), "{text}");
 }
 
 /// Whether tables on standard output are coloured: on a terminal, unless
@@ -40,11 +47,16 @@ pub fn default_path(verb: &str, extension: &str) -> PathBuf {
 
 /// Writes `text` to `path` by way of a neighbour, so that a reader never sees half of it.
 pub fn write(path: &Path, text: &str) -> anyhow::Result<()> {
-    let parent = match path.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        _ => Path::new("."),
-    };
     let written = || -> io::Result<()> {
+        // Through a link, and into a pipe or a device, which must not be replaced.
+        let path = &path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        if fs::metadata(path).is_ok_and(|there| !there.is_file()) {
+            return fs::write(path, text);
+        }
+        let parent = match path.parent() {
+            Some(parent) if parent != Path::new("") => parent,
+            _ => Path::new("."),
+        };
         fs::create_dir_all(parent)?;
         let mut file = tempfile::Builder::new()
             .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))

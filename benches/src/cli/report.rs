@@ -1,6 +1,6 @@
 //! `brkpoint report`: the page of record files.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::ensure;
 use brkpoint_reports::Records;
@@ -33,16 +33,29 @@ pub struct Arguments {
 pub fn run(arguments: Arguments) -> anyhow::Result<u8> {
     let records = Records::read(&arguments.records)?;
     for problem in &records.problems {
-        eprintln!("brkpoint: {problem}");
+        output::tell(format_args!("brkpoint: {problem}"));
     }
     let report = brkpoint_reports::analyse(&records);
-    ensure!(!report.rows().is_empty(), "there is no sample in these files");
+    ensure!(
+        !report.rows().is_empty(),
+        "there is no record in {}; `brkpoint compare` makes such files",
+        records.sources.join(", ")
+    );
     if arguments.json {
         output::print(&report.to_json_lines())?;
     } else {
         let path = arguments.output.unwrap_or_else(|| output::default_path("report", "html"));
+        ensure!(
+            !arguments.records.iter().any(|records| same_file(records, &path)),
+            "{} holds records, which a page would replace; name another file with -o",
+            path.display()
+        );
         output::write(&path, &report.to_html())?;
         output::print(&format!("{}\nThe page: {}\n", output::findings(&report), path.display()))?;
     }
     Ok(super::status(&report))
+}
+
+fn same_file(a: &Path, b: &Path) -> bool {
+    matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }

@@ -1,43 +1,74 @@
 //! Running a plan from the command line: signals, progress, records.
 
+use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use brkpoint_reports::Report;
 use brkpoint_reports::record::{Cell, Pass};
 use indicatif::{ProgressBar, ProgressStyle};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
+use super::output;
+use crate::engine::Engines;
 use crate::journal::Journal;
 use crate::plan::Plan;
-use crate::runner::{self, Outcome, Progress};
+use crate::runner::{self, Outcome, Progress, RunError};
 use crate::supervise::Stop;
 
 /// Runs `plan` and leaves its records in `path`; ends early, with what there
 /// is, on SIGINT, SIGTERM and SIGHUP.
 pub fn run(plan: &Plan, path: &Path) -> anyhow::Result<Outcome> {
     let asked = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM, SIGHUP] {
+    for signal in [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| !ignored(*signal)) {
         signal_hook::flag::register(signal, Arc::clone(&asked)).context("cannot handle signals")?;
     }
     let mut journal = Journal::create(path)?;
+    tell_strays();
     let mut bar = Bar::new();
     let outcome = runner::run(plan, &executable()?, &mut journal, &Stop::new(asked), &mut bar);
     bar.0.finish_and_clear();
+    if let Err(RunError::SetUp(why)) = outcome {
+        // The file holds nothing but the request.
+        let _ = fs::remove_file(path);
+        bail!(why);
+    }
     outcome.with_context(|| format!("records so far are in {}", path.display()))
+}
+
+/// Whether this program was started with `signal` ignored, as `nohup` and the
+/// shell's background jobs are: then it is to stay so.
+fn ignored(signal: i32) -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
+}
+
+/// Names the variables of the user's that are kept from what is measured.
+fn tell_strays() {
+    let strays = Engines::builtin().strays();
+    let strays: Vec<_> = strays.iter().map(|name| name.to_string_lossy()).collect();
+    if !strays.is_empty() {
+        output::tell(format_args!(
+            "brkpoint: kept from what is measured: {}; what is to be set belongs to an engine \
+             (`brkpoint list --knobs`)",
+            strays.join(", ")
+        ));
+    }
 }
 
 /// Says where the records are and how the run went, and returns the exit status.
 pub fn finish(report: &Report, interrupted: bool, records: &Path) -> anyhow::Result<u8> {
     let path = records.display();
     if interrupted {
-        eprintln!("brkpoint: interrupted; what was measured is in {path}");
+        output::tell(format_args!("brkpoint: interrupted; what was measured is in {path}"));
         return Ok(super::INTERRUPTED);
     }
-    eprintln!("Records: {path} (`brkpoint report {path}` makes the page)");
+    output::tell(format_args!("Records: {path} (`brkpoint report {path}` makes the page)"));
     Ok(super::status(report))
 }
 

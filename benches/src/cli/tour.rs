@@ -13,6 +13,12 @@ use crate::plan::{Plan, Work};
 /// Timed samples of each cell: the fewest that carry a 99 % interval of the median.
 const ROUNDS: u32 = 8;
 
+/// How much of each workload of ours: the tour is to end while one waits.
+const SCALE: f64 = 0.4;
+
+/// No round starts after this long; what is undecided then is said to be so.
+const BUDGET: Duration = Duration::from_secs(150);
+
 /// No process of the tour comes near this.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -23,10 +29,10 @@ const PROGRAM: &str = include_str!("../../tour/program.c");
 const PERL: &[&str] = &[
     "perl",
     "-e",
-    r#"my %h; push @{$h{$_ % 997}}, "v" x ($_ % 200) for 1..400000; my $n; $n += length join ",", @{$h{$_}} for sort keys %h; print "$n\n""#,
+    r#"my %h; push @{$h{$_ % 997}}, "v" x ($_ % 200) for 1..100000; my $n; $n += length join ",", @{$h{$_}} for sort keys %h; print "$n\n""#,
 ];
 
-/// Objects, and one large string made of them.
+/// Objects, and one large string made of them, where there is no perl.
 const PYTHON: &[&str] = &[
     "python3",
     "-c",
@@ -41,12 +47,21 @@ pub fn run() -> anyhow::Result<u8> {
     for spec in engines.tour() {
         match engines.resolve(spec, &executable) {
             Ok(arm) => arms.push(arm),
-            Err(absent @ EngineError::Absent { .. }) => eprintln!("brkpoint: left out: {absent}"),
+            Err(absent @ EngineError::Absent { .. }) => {
+                output::tell(format_args!("brkpoint: left out: {absent}"));
+            }
             Err(error) => return Err(error.into()),
         }
     }
     let records = output::default_path("tour", "jsonl");
-    let plan = Plan { arms, works: works(&records)?, rounds: ROUNDS, timeout: TIMEOUT, seed: 1 };
+    let plan = Plan {
+        arms,
+        works: works(&records)?,
+        rounds: ROUNDS,
+        budget: Some(BUDGET),
+        timeout: TIMEOUT,
+        seed: 1,
+    };
     let outcome = run::run(&plan, &records)?;
     let report = brkpoint_reports::analyse(&Records::from_lines(outcome.lines));
     let page = records.with_extension("html");
@@ -59,18 +74,23 @@ pub fn run() -> anyhow::Result<u8> {
 fn works(records: &Path) -> anyhow::Result<Vec<Work>> {
     let mut works: Vec<Work> = brkpoint_workloads::synthetic::ALL
         .iter()
-        .map(|workload| Work::Synthetic { name: workload.name, scale: 1.0 })
+        .map(|workload| Work::Synthetic { name: workload.name, scale: SCALE })
         .collect();
     let source = records.with_file_name("tour.c");
     output::write(&source, PROGRAM)?;
     let source = source.to_string_lossy();
     let compile: &[&str] = &["gcc", "-O1", "-S", "-o", "/dev/null", &source];
-    let here = [compile, PERL, PYTHON].into_iter().filter(|command| on_path(command[0]));
-    works.extend(here.map(|command| {
+    let scripts = [PERL, PYTHON].into_iter().filter(here).take(1);
+    works.extend([compile].into_iter().filter(here).chain(scripts).map(|command| {
         let mut words = command.iter().map(OsString::from);
         Work::command(words.next().unwrap_or_default(), words.collect(), None)
     }));
     Ok(works)
+}
+
+/// Whether the program of `command` is on this machine.
+fn here(command: &&[&str]) -> bool {
+    on_path(command[0])
 }
 
 fn on_path(program: &str) -> bool {

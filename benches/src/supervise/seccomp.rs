@@ -17,6 +17,16 @@ pub(super) fn listen(filter: &[libc::sock_filter]) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
 }
 
+/// Has each side of a notification woken on the processor on which the other
+/// goes to sleep, which makes a call several times cheaper, most of all on
+/// virtual machines. Kernels before 6.6 do not know it: all goes its slower way.
+pub(super) fn wake_on_one_cpu(listener: &OwnedFd) {
+    /// `SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP` of linux/seccomp.h.
+    const SYNC_WAKE_UP: libc::c_ulong = 1;
+    // SAFETY: the request takes its flags by value.
+    unsafe { libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SET_FLAGS, SYNC_WAKE_UP) };
+}
+
 /// Installs a filter whose stops a tracer sees. Fork-safe.
 pub(super) fn trace(filter: &[libc::sock_filter]) -> io::Result<()> {
     install(filter, libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW).map(|_| ())

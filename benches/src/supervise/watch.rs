@@ -58,6 +58,7 @@ pub(super) fn watch(
         if plan.pass != Pass::Time {
             instrument = match watch.hear_child()? {
                 Heard::Listener(listener, main) => {
+                    seccomp::wake_on_one_cpu(&listener);
                     notified = Some((listener, Ledger::new(main, library)));
                     Instrument::Notify
                 }

@@ -119,17 +119,24 @@ const CONTROL_PAGES: usize = 64;
 impl Rss {
     fn open() -> io::Result<Rss> {
         let statm = Rss { file: File::open("/proc/self/statm")?, exact_statm: true };
-        let before = statm.bytes();
-        let mut after = before;
-        touch_fresh_pages(CONTROL_PAGES, |touched| {
-            if touched == CONTROL_PAGES {
-                after = statm.bytes();
-            }
-        });
-        if after - before == (CONTROL_PAGES * os_page()) as u64 {
+        // The first time round, code that never ran is made resident too.
+        statm.control();
+        if statm.control() == (CONTROL_PAGES * os_page()) as u64 {
             return Ok(statm);
         }
         Ok(Rss { file: File::open("/proc/self/smaps_rollup")?, exact_statm: false })
+    }
+
+    /// By how many bytes RSS grows when [`CONTROL_PAGES`] are touched.
+    fn control(&self) -> u64 {
+        let before = self.bytes();
+        let mut after = before;
+        touch_fresh_pages(CONTROL_PAGES, |touched| {
+            if touched == CONTROL_PAGES {
+                after = self.bytes();
+            }
+        });
+        after.saturating_sub(before)
     }
 
     fn bytes(&self) -> u64 {
