@@ -136,23 +136,27 @@ fn failure(arm: &Arm, seen: &Observation) -> Option<String> {
         Exit::Code(_) => None,
         exit => Some(exit.to_string()),
     };
-    let unproven = arm.library.is_some()
-        && !seen.images.is_empty()
-        && seen.images.iter().all(|image| !image.covered());
-    let unloaded = unproven.then(|| {
-        let images: Vec<_> = seen.images.iter().map(ToString::to_string).collect();
-        format!("{} was in no process of the command: {}", arm.engine, images.join("; "))
-    });
-    let error = ended.or(unloaded)?;
-    let said = seen.stderr_tail.trim();
-    Some(if said.is_empty() { error } else { format!("{error}; it said: {said}") })
+    // What the command itself became is what was measured.
+    let last = seen.images.iter().rfind(|image| image.main);
+    let unloaded = last
+        .filter(|image| !image.covered())
+        .map(|image| format!("{} was not in the command's process: {image}", arm.engine));
+    ended.or(unloaded).map(|error| with_last_words(error, seen))
+}
+
+/// `what`, and the end of what the process wrote to standard error.
+fn with_last_words(what: String, seen: &Observation) -> String {
+    match seen.stderr_tail.trim() {
+        "" => what,
+        said => format!("{what}; it said: {said}"),
+    }
 }
 
 /// Figures of a whole command.
 fn whole(measured: &mut Measured, seen: &Observation, pass: Pass) {
     measured.digest = Some(seen.stdout.digest.clone());
     if matches!(seen.exit, Exit::Code(code) if code != 0) {
-        measured.notes.push(format!("{}: {}", seen.exit, seen.stderr_tail.trim()));
+        measured.notes.push(with_last_words(seen.exit.to_string(), seen));
     }
     let metrics = &mut measured.metrics;
     match pass {
@@ -180,7 +184,7 @@ fn driven(measured: &mut Measured, seen: &Observation, pass: Pass, arm: &Arm) {
     let answer = match worker::Answer::read(seen) {
         Ok(answer) => answer,
         Err(why) => {
-            measured.error = Some(format!("{}: {why}; {}", seen.exit, seen.stderr_tail.trim()));
+            measured.error = Some(with_last_words(format!("{}: {why}", seen.exit), seen));
             return;
         }
     };

@@ -8,9 +8,8 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use brkpoint::engine::{ArmSpec, Engines};
 use brkpoint_workloads::synthetic;
-use cli_support::{Lab, PRESETS, Rows, has, run};
+use cli_support::{Lab, PRESETS, Rows, has, our_library, run};
 
 const CALLS: [&str; 6] = ["brk", "mmap", "munmap", "mremap", "madvise", "mprotect"];
 const NOBODY: u32 = 65534;
@@ -91,9 +90,7 @@ fn counts_equal_strace_exactly_for_an_unprivileged_user_too() {
 /// A copy of the program and of our library that everybody may use.
 fn installed(lab: &Lab) -> PathBuf {
     let built: &Path = env!("CARGO_BIN_EXE_brkpoint").as_ref();
-    let ours: ArmSpec = "brkpoint".parse().expect("a spec");
-    let ours = Engines::builtin().resolve(&ours, built).expect("our engine");
-    let library = ours.library.expect("a library");
+    let library = our_library();
     let open = |path: &Path| {
         fs::set_permissions(path, Permissions::from_mode(0o755)).expect("opening it to all");
     };

@@ -147,7 +147,10 @@ fn a_static_program_is_never_a_result_of_a_preloaded_engine() {
     let rows = ran.rows();
     rows.are_sound(&["glibc"]);
     let error = rows.error("brkpoint");
-    assert!(error.contains("static") && error.contains("brkpoint was in no process"), "{error}");
+    assert!(
+        error.contains("static") && error.contains("brkpoint was not in the command's process"),
+        "{error}"
+    );
     for sample in of(&lab.samples(), "brkpoint") {
         assert_eq!(sample.pass, Pass::Counts);
         assert!(sample.not_covered[0].contains("/static (statically linked"), "{sample:?}");
@@ -170,4 +173,14 @@ fn a_static_child_of_a_covered_shell_is_listed() {
     }
     lab.run(&["report", "records.jsonl", "-o", "page.html"]).exits(0);
     assert!(lab.read("page.html").contains("not covered"), "the page does not say so");
+}
+
+#[test]
+fn a_command_that_turns_into_a_static_program_is_not_covered() {
+    let lab = Lab::new();
+    let Some(()) = static_program(&lab) else { return };
+    let command = ["--rounds", "1", "--", "sh", "-c", "exec ./static"];
+    let rows = lab.compare(&["glibc", "brkpoint"], &command).exits(1).rows();
+    let error = rows.error("brkpoint");
+    assert!(error.contains("was not in the command's process"), "{error}");
 }

@@ -20,8 +20,8 @@ sleep 1000 &
 setsid sleep 1000 &
 (trap '' INT TERM HUP; sleep 1000; sleep 1000) &
 wait";
-/// The shell, its subshell and three that sleep.
-const STAYING: usize = 5;
+/// How many sleep then.
+const SLEEPERS: usize = 3;
 
 /// `compare` of a command that stays after `runs` of its processes, started.
 fn start(lab: &Lab, runs: usize) -> Started {
@@ -32,8 +32,11 @@ fn start(lab: &Lab, runs: usize) -> Started {
     command.env(MARK, mark(lab));
     heeding_signals(&mut command);
     let started = Started::new(&mut command);
-    let staying = || marked(lab).len() == STAYING + 1;
-    assert!(until(staying), "only {:?} run", marked(lab));
+    let sleeps = |pid: &&String| {
+        fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name == "sleep\n")
+    };
+    let all = || marked(lab).iter().filter(sleeps).count() == SLEEPERS;
+    assert!(until(all), "only {:?} run", marked(lab));
     started
 }
 

@@ -3,7 +3,7 @@
 mod cli_support;
 
 use brkpoint_reports::record::{Exit, Role};
-use cli_support::{Lab, PEERS, PRESETS, has, run};
+use cli_support::{Lab, PEERS, PRESETS, has, our_library, run};
 
 /// `tool` with `arguments` prints something, the same under all of `engines`, and
 /// each of them has all figures.
@@ -137,4 +137,16 @@ fn without_engines_named_the_usual_ones_are_compared() {
     let lab = Lab::new();
     let rows = lab.compare(&[], &["--rounds", "1", "--", "true"]).exits(0).rows();
     rows.are_sound(&usual());
+}
+
+#[test]
+fn a_library_given_by_its_path_is_an_engine() {
+    let lab = Lab::new();
+    std::fs::copy(our_library(), lab.path("libmine.so")).expect("copying");
+    let engines = ["glibc", "brkpoint", "./libmine.so"];
+    let rows = lab.compare(&engines, &["--rounds", "1", "--", "true"]).exits(0).rows();
+    rows.are_sound(&engines);
+    for call in ["syscalls_brk", "syscalls_mmap", "syscalls_munmap"] {
+        assert_eq!(rows.median("./libmine.so", call), rows.median("brkpoint", call), "{call}");
+    }
 }

@@ -5,12 +5,12 @@ mod cli_support;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use std::process::Command;
+use std::process::{Child, Stdio};
 use std::ptr;
 
-use brkpoint::engine::{ArmSpec, Engines};
+use brkpoint::engine::Engines;
 use brkpoint_workloads::synthetic;
-use cli_support::{Lab, OF_COMMANDS, Ran, run};
+use cli_support::{Lab, OF_COMMANDS, Ran, our_library, run};
 use serde_json::{Map, Value};
 
 const ESCAPE: char = '\x1b';
@@ -84,8 +84,9 @@ fn json_is_one_object_a_line_with_all_its_fields() {
             row["n"].as_u64() >= Some(1) && row["median"].is_number() && row["error"].is_null()
         );
         assert_eq!(row["workload"], "true");
-        // No interval can be had from two samples.
-        assert!(row["low"].is_null() && row["high"].is_null(), "{row:?}");
+        // Counts may be exact; times give no interval from two samples.
+        let timed = row["unit"] == "seconds";
+        assert!(!timed || row["low"].is_null() && row["high"].is_null(), "{row:?}");
     }
     let arms = [("glibc", "", "reference"), ("glibc", "", "repeat")];
     for (engine, settings, role) in
@@ -150,26 +151,46 @@ fn off_a_terminal_there_is_neither_colour_nor_progress() {
 #[test]
 fn on_a_terminal_tables_are_coloured_unless_no_color_is_set() {
     let lab = Lab::new();
-    let coloured = on_a_terminal(lab.brkpoint(&COMPARE).env("TERM", "xterm-256color"));
+    let table = |colour: &str| {
+        let mut command = lab.brkpoint(&COMPARE);
+        command.env("TERM", "xterm").env("NO_COLOR", colour).stderr(Stdio::null());
+        on_a_terminal(move |terminal| command.stdout(terminal).spawn())
+    };
+    // Set to nothing, it stands for nothing.
+    let (coloured, plain) = (table(""), table("1"));
     assert!(coloured.contains(ESCAPE) && coloured.contains("glibc"), "{coloured:?}");
-    let plain = on_a_terminal(lab.brkpoint(&COMPARE).env("TERM", "xterm").env("NO_COLOR", "1"));
     assert!(!plain.contains(ESCAPE) && plain.contains("glibc"), "{plain:?}");
 }
 
-/// What `command` prints to a terminal.
-fn on_a_terminal(command: &mut Command) -> String {
+#[test]
+fn on_a_terminal_progress_is_shown_with_the_time_left_beside_the_answer() {
+    let lab = Lab::new();
+    let command = ["compare", "--json", "-e", "glibc", "--rounds", "1", "--", "sleep", "0.3"];
+    let mut command = lab.brkpoint(&command);
+    command.env("TERM", "xterm").stdout(File::create(lab.path("answer")).expect("a file"));
+    let progress = on_a_terminal(move |terminal| command.stderr(terminal).spawn());
+    for word in [" left", "/6", "glibc on sleep 0.3", "Records: "] {
+        assert!(progress.contains(word), "{word}: {progress:?}");
+    }
+    let answer = lab.read("answer");
+    assert!(answer.lines().count() >= OF_COMMANDS.len() && !answer.contains(ESCAPE), "{answer}");
+}
+
+/// What the process that `start` makes prints to the terminal that `start` is given,
+/// until no descriptor of that is left.
+fn on_a_terminal(start: impl FnOnce(OwnedFd) -> io::Result<Child>) -> String {
     let (mut ours, mut theirs) = (-1, -1);
-    let (name, settings, size) = (ptr::null_mut(), ptr::null(), ptr::null());
-    // SAFETY: the first two point to integers of ours; the others may be null.
-    let made = unsafe { libc::openpty(&mut ours, &mut theirs, name, settings, size) };
+    let (name, settings) = (ptr::null_mut(), ptr::null());
+    let size = libc::winsize { ws_row: 40, ws_col: 100, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: the descriptors and the size point to variables that outlive the
+    // call; the others may be null.
+    let made = unsafe { libc::openpty(&mut ours, &mut theirs, name, settings, &size) };
     assert_eq!(made, 0, "openpty: {}", io::Error::last_os_error());
     // SAFETY: openpty has just made both, and nobody else owns them.
     let (ours, theirs) = unsafe { (OwnedFd::from_raw_fd(ours), OwnedFd::from_raw_fd(theirs)) };
     // SAFETY: sets a flag of a descriptor that is open.
     unsafe { libc::fcntl(ours.as_raw_fd(), libc::F_SETFD, libc::FD_CLOEXEC) };
-    let mut child = command.stdout(theirs).spawn().expect("starting the program");
-    // The command's own copy of the terminal keeps it open.
-    command.stdout(std::process::Stdio::null());
+    let mut child = start(theirs).expect("starting the program");
     let mut bytes = Vec::new();
     // The end of a terminal reads as an error.
     let _ = File::from(ours).read_to_end(&mut bytes);
@@ -226,10 +247,7 @@ fn counted(variables: &[(&str, &str)]) -> (Ran, Vec<(String, Option<f64>)>) {
 
 #[test]
 fn stray_settings_of_the_user_are_kept_from_what_is_measured_and_told() {
-    let ours: ArmSpec = "brkpoint".parse().expect("a spec");
-    let program = env!("CARGO_BIN_EXE_brkpoint").as_ref();
-    let ours = Engines::builtin().resolve(&ours, program).expect("our engine");
-    let library = ours.library.expect("a library");
+    let library = our_library();
     let library = library.to_str().expect("a path");
 
     let (plain, counts) = counted(&[]);

@@ -21,6 +21,11 @@ use clap::{Parser, Subcommand};
 #[derive(Debug, Parser)]
 #[command(name = "brkpoint", version = crate::version::VERSION, max_term_width = 100)]
 #[command(after_help = "\
+Examples:
+  brkpoint
+  brkpoint compare -- python3 script.py
+  brkpoint report target/brkpoint/compare-*.jsonl -o compare.html
+
 Exit status: 0 fine; 1 the answer is bad (a cell failed); 2 usage or set-up error, or
 nothing was measured; 130 interrupted. What was measured is kept in any case.")]
 struct Cli {

@@ -77,7 +77,9 @@ pub enum EngineError {
         said: String,
     },
     /// The library loads, but something else answers for the malloc family.
-    #[error("{engine} does not answer in a process that loads it: {what}")]
+    #[error(
+        "{engine} does not answer in a process that loads it: {what}; give a library that defines malloc and its family"
+    )]
     NotAnswering {
         /// The engine.
         engine: String,

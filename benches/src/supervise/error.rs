@@ -17,7 +17,7 @@ pub enum LaunchError {
         searched: bool,
     },
     /// The file is there, but not executable for this user, or not a file.
-    #[error("{}: not an executable file for this user", .path.display())]
+    #[error("{}: not an executable file for this user; check the path, or chmod +x", .path.display())]
     NotExecutable {
         /// The file that was found.
         path: PathBuf,
@@ -53,6 +53,16 @@ pub enum LaunchError {
         what: &'static str,
         /// The string.
         value: OsString,
+    },
+    /// It wrote more than is kept; the whole process tree was killed.
+    #[error(
+        "it wrote more than {} GiB, which is more than is kept and compared: \
+         send its output elsewhere, e.g. with sh -c 'COMMAND > /dev/null'",
+        .limit >> 30
+    )]
+    Flooded {
+        /// The most that is kept, in bytes.
+        limit: u64,
     },
     /// The run was asked to stop; the whole process tree was killed.
     #[error("interrupted")]

@@ -175,7 +175,7 @@ pub struct Observation {
     /// watched) the largest that was sampled. `None` without an instrument.
     pub peak_rss_bytes: Option<u64>,
     /// Memory pass: resident bytes of all processes over time; at most
-    /// [`MAX_POINTS`] points.
+    /// [`MAX_POINTS`] points. `None` if they were gone before the first sample.
     pub series: Option<Series>,
     /// The programs that were seen; empty without an instrument.
     pub images: Vec<Image>,
@@ -218,7 +218,7 @@ pub fn run(launch: &Launch, pass: Pass, stop: &Stop) -> Result<Observation, Laun
     drop(ends);
     reap(keeper).map_err(LaunchError::system("waiting for the keeper"))?;
     let watched = watched?;
-    judge(&plan, watched.interrupted)?;
+    judge(&plan, &watched)?;
     observe(plan, watched).map_err(LaunchError::system("reading back the program's output"))
 }
 
@@ -234,15 +234,18 @@ fn reap(keeper: sys::Pid) -> io::Result<()> {
 }
 
 /// Whether there is anything to observe.
-fn judge(plan: &Plan, interrupted: bool) -> Result<(), LaunchError> {
+fn judge(plan: &Plan, watched: &Watched) -> Result<(), LaunchError> {
     let board = &*plan.board;
     let survivors = board.survivors.load(SeqCst);
     if survivors > 0 {
         let after_s = keeper::GIVE_UP_NS / 1_000_000_000;
         return Err(LaunchError::Survivors { count: survivors, after_s });
     }
-    if interrupted {
+    if watched.interrupted {
         return Err(LaunchError::Interrupted);
+    }
+    if watched.flooded {
+        return Err(LaunchError::Flooded { limit: watch::MAX_OUTPUT });
     }
     match board.failure() {
         Some((Step::Exec, source)) => {
@@ -296,7 +299,7 @@ fn observe(plan: Plan, watched: Watched) -> io::Result<Observation> {
         major_faults: total.major_faults.saturating_sub(before.major_faults),
         syscalls,
         peak_rss_bytes,
-        series: watched.sampler.map(rss::Sampler::finish),
+        series: watched.sampler.and_then(rss::Sampler::finish),
         images,
         stderr_tail: capture::tail(&plan.stderr, STDERR_TAIL)?,
         killed_descendants: board.killed.load(SeqCst),

@@ -121,6 +121,12 @@ impl Plan {
         Ok((plan, Ends { life, talk, far: Some([keeper_life, child_talk]) }))
     }
 
+    /// Bytes that the tree has written to standard output and standard error.
+    pub(super) fn written(&self) -> u64 {
+        let length = |file: &File| file.metadata().map_or(0, |metadata| metadata.len());
+        length(&self.stdout) + length(&self.stderr)
+    }
+
     pub(super) fn argv(&self) -> *const *const libc::c_char {
         self.argv.pointers.as_ptr()
     }

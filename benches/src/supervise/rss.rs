@@ -71,13 +71,14 @@ impl Sampler {
         sum
     }
 
-    pub(super) fn finish(self) -> Series {
-        Series {
+    /// The series; none if the tree was gone before its first sample.
+    pub(super) fn finish(self) -> Option<Series> {
+        (!self.points.is_empty()).then(|| Series {
             axis: Axis::Seconds,
             x: self.points.iter().map(|p| p.0 as f64 / 1e9).collect(),
             rss_bytes: self.points.iter().map(|p| p.1).collect(),
             live_bytes: Vec::new(),
-        }
+        })
     }
 }
 

@@ -19,6 +19,9 @@ use super::{Instrument, Launch, LaunchError, Stop, Tracer, calls, seccomp, trace
 /// How often a request to stop is looked for.
 const STOP_EVERY_NS: u64 = 50_000_000;
 
+/// The most that the tree may write to standard output and standard error, in bytes.
+pub(super) const MAX_OUTPUT: u64 = 4 << 30;
+
 /// What came of watching.
 #[derive(Debug)]
 pub(super) struct Watched {
@@ -28,6 +31,8 @@ pub(super) struct Watched {
     /// In the memory pass.
     pub(super) sampler: Option<Sampler>,
     pub(super) interrupted: bool,
+    /// It was ended because it wrote more than [`MAX_OUTPUT`].
+    pub(super) flooded: bool,
 }
 
 /// Watches the tree below `keeper` until the keeper has ended.
@@ -50,6 +55,7 @@ pub(super) fn watch(
         sampler: (plan.pass == Pass::Memory).then(Sampler::new),
         stopping: false,
         interrupted: false,
+        flooded: false,
     };
     thread::scope(|scope| {
         let mut instrument = Instrument::Unused;
@@ -98,6 +104,7 @@ pub(super) fn watch(
             totals: ledger.map(Ledger::finish),
             sampler: watch.sampler,
             interrupted: watch.interrupted,
+            flooded: watch.flooded,
         })
     })
 }
@@ -121,6 +128,7 @@ struct Watch<'a> {
     /// The keeper was asked to kill the tree.
     stopping: bool,
     interrupted: bool,
+    flooded: bool,
 }
 
 impl Watch<'_> {
@@ -181,7 +189,8 @@ impl Watch<'_> {
         if !self.stopping {
             self.interrupted = self.stop.is_set();
             let late = self.deadline_ns.is_some_and(|deadline| now >= deadline);
-            if self.interrupted || late {
+            self.flooded = self.plan.written() > MAX_OUTPUT;
+            if self.interrupted || self.flooded || late {
                 self.end_it();
             } else if let Some(deadline) = self.deadline_ns {
                 pause = pause.min(deadline - now);

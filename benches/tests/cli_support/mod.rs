@@ -13,7 +13,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use brkpoint::engine::Engines;
+use brkpoint::engine::{ArmSpec, Engines};
 use brkpoint_reports::record::{Line, Sample};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -21,7 +21,7 @@ use serde::de::DeserializeOwned;
 pub use probe_common::has;
 
 /// What hangs is given up on; far more than anything here takes.
-pub const PATIENCE: Duration = Duration::from_secs(300);
+pub const PATIENCE: Duration = Duration::from_secs(150);
 
 /// The peers of every default build.
 pub const PEERS: &[&str] = if cfg!(feature = "peers") { &["mimalloc", "jemalloc"] } else { &[] };
@@ -49,6 +49,14 @@ pub const OF_COMMANDS: [&str; 12] = [
     "syscalls_mprotect",
     "peak_rss_bytes",
 ];
+
+/// The library of our own engine.
+pub fn our_library() -> PathBuf {
+    let spec: ArmSpec = "brkpoint".parse().expect("a spec");
+    let program = env!("CARGO_BIN_EXE_brkpoint").as_ref();
+    let arm = Engines::builtin().resolve(&spec, program).expect("our engine");
+    arm.library.expect("a library")
+}
 
 /// An empty directory in which the program runs.
 pub struct Lab {
@@ -203,16 +211,18 @@ pub fn run(command: &mut Command) -> Ran {
 pub struct Started {
     pub child: Child,
     command: String,
-    output: [File; 2],
+    stdout: File,
+    stderr: File,
 }
 
 impl Started {
     pub fn new(command: &mut Command) -> Started {
-        let output = [(); 2].map(|()| tempfile::tempfile().expect("making a temporary file"));
-        let [stdout, stderr] = output.each_ref().map(|file| file.try_clone().expect("cloning"));
-        let child = command.stdout(stdout).stderr(stderr).spawn();
+        let file = || tempfile::tempfile().expect("making a temporary file");
+        let (stdout, stderr) = (file(), file());
+        let copy = |file: &File| file.try_clone().expect("a second descriptor");
+        let child = command.stdout(copy(&stdout)).stderr(copy(&stderr)).spawn();
         let child = child.unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        Started { child, command: format!("{command:?}"), output }
+        Started { child, command: format!("{command:?}"), stdout, stderr }
     }
 
     pub fn wait(mut self) -> Ran {
@@ -221,18 +231,24 @@ impl Started {
             ended = self.child.try_wait().expect("waiting for a process");
             ended.is_some()
         });
-        if !in_time {
-            self.child.kill().expect("killing a process");
-        }
-        let [stdout, stderr] = self.output.map(|mut file| {
+        let read = |mut file: &File| {
             let mut bytes = Vec::new();
             file.rewind().and_then(|()| file.read_to_end(&mut bytes)).expect("reading output");
             String::from_utf8_lossy(&bytes).into_owned()
-        });
+        };
         let code = ended.and_then(|status| status.code());
-        let ran = Ran { command: self.command, code, stdout, stderr };
+        let (stdout, stderr) = (read(&self.stdout), read(&self.stderr));
+        let ran = Ran { command: self.command.clone(), code, stdout, stderr };
         assert!(in_time, "does not end: {ran}");
         ran
+    }
+}
+
+impl Drop for Started {
+    /// A test that fails meanwhile leaves no process.
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

@@ -37,13 +37,13 @@ pub fn arms() -> Vec<Arm> {
     arms
 }
 
-fn optional(engine: &str) -> bool {
-    let peers = !cfg!(feature = "peers");
+/// Whether `engine` may be missing from this build or machine.
+pub fn optional(engine: &str) -> bool {
     match engine {
         "glibc" | "brkpoint" => false,
         "gperftools" => true,
         "tcmalloc" => !cfg!(feature = "tcmalloc"),
-        _ => peers,
+        _ => !cfg!(feature = "peers"),
     }
 }
 

@@ -120,7 +120,7 @@ impl<'r> Field<'r> {
         }
         if !open.is_empty() {
             let more = match self.rounds {
-                n if n < MIN_SAMPLES => format!(" ({n} rounds; an interval takes {MIN_SAMPLES})"),
+                n if n < MIN_SAMPLES => format!(" (rounds: {n}; an interval takes {MIN_SAMPLES})"),
                 n => format!(" after {n} rounds; more would narrow the intervals"),
             };
             parts.push(format!(
