@@ -4,7 +4,7 @@
 //! script runs cargo once more for each of the two workspaces. Both share one
 //! target directory among all profiles, clippy and tests: C and C++ are compiled
 //! once. The library learns where they are from two variables:
-//! `BRKPOINT_PRELOAD_DIR` and `BRKPOINT_PRELOAD_LIBRARIES` (names between colons).
+//! `BUILT_PRELOAD_DIR` and `BUILT_PRELOAD_LIBRARIES` (names between colons).
 
 use std::env;
 use std::fs;
@@ -50,7 +50,7 @@ fn main() {
     let root = here.parent().expect("benches lies in the workspace");
     let build = Build::new();
     watch(&here.join("build.rs"));
-    println!("cargo::rustc-env=BRKPOINT_VERSION={}", version(root));
+    println!("cargo::rustc-env=BUILT_VERSION={}", version(root));
     for ours in ["Cargo.toml", "Cargo.lock", "allocator"] {
         watch(&root.join(ours));
     }
@@ -70,8 +70,8 @@ fn main() {
         build.run(&peers_dir, &peers);
         libraries.extend(peers.iter().map(|name| library(name)));
     }
-    println!("cargo::rustc-env=BRKPOINT_PRELOAD_DIR={}", build.output.display());
-    println!("cargo::rustc-env=BRKPOINT_PRELOAD_LIBRARIES={}", libraries.join(":"));
+    println!("cargo::rustc-env=BUILT_PRELOAD_DIR={}", build.output.display());
+    println!("cargo::rustc-env=BUILT_PRELOAD_LIBRARIES={}", libraries.join(":"));
 }
 
 /// The package's version, and in a checkout the commit.

@@ -13,9 +13,6 @@ use crate::plan::{Plan, Work};
 /// Timed samples of each cell: the fewest that carry a 99 % interval of the median.
 const ROUNDS: u32 = 8;
 
-/// How much of each workload of ours: the tour is to end while one waits.
-const SCALE: f64 = 0.4;
-
 /// No round starts after this long; what is undecided then is said to be so.
 const BUDGET: Duration = Duration::from_secs(150);
 
@@ -74,7 +71,7 @@ pub fn run() -> anyhow::Result<u8> {
 fn works(records: &Path) -> anyhow::Result<Vec<Work>> {
     let mut works: Vec<Work> = brkpoint_workloads::synthetic::ALL
         .iter()
-        .map(|workload| Work::Synthetic { name: workload.name, scale: SCALE })
+        .map(|workload| Work::Synthetic { name: workload.name, scale: 1.0 })
         .collect();
     let source = records.with_file_name("tour.c");
     output::write(&source, PROGRAM)?;

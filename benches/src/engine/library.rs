@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use super::{Engine, EngineError};
 
 /// Where `build.rs` put the libraries that it built, and their file names.
-const BUILT_IN: &str = env!("BRKPOINT_PRELOAD_DIR");
-const BUILT: &str = env!("BRKPOINT_PRELOAD_LIBRARIES");
+const BUILT_IN: &str = env!("BUILT_PRELOAD_DIR");
+const BUILT: &str = env!("BUILT_PRELOAD_LIBRARIES");
 
 /// The library of `engine`; none for the process's own malloc.
 pub(super) fn of(engine: &Engine) -> Result<Option<PathBuf>, EngineError> {

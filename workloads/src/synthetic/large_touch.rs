@@ -16,7 +16,7 @@ pub(super) struct LargeTouch;
 
 impl Shape for LargeTouch {
     const SLOTS: usize = 8;
-    const REPLACEMENTS: u64 = 1_200;
+    const REPLACEMENTS: u64 = 480;
     /// An OS page: each costs one fault when it is fresh.
     const STRIDE: usize = 4096;
 

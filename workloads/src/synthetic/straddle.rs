@@ -18,7 +18,7 @@ pub(super) struct Straddle;
 
 impl Shape for Straddle {
     const SLOTS: usize = 200;
-    const REPLACEMENTS: u64 = 60_000;
+    const REPLACEMENTS: u64 = 24_000;
     /// An OS page: what the block holds is resident, and time is the allocator's.
     const STRIDE: usize = 4096;
 
