@@ -158,21 +158,23 @@ fn whole(measured: &mut Measured, seen: &Observation, pass: Pass) {
     if matches!(seen.exit, Exit::Code(code) if code != 0) {
         measured.notes.push(with_last_words(seen.exit.to_string(), seen));
     }
-    let metrics = &mut measured.metrics;
+    let times = [seen.wall_s, seen.user_s, seen.sys_s];
+    measured.metrics.extend(usage(pass, times, [seen.minor_faults, seen.major_faults]));
+    if pass == Pass::Memory {
+        let peak = seen.peak_rss_bytes.map(|bytes| (Metric::PeakRssBytes, bytes as f64));
+        measured.metrics.extend(peak);
+        measured.series = seen.series.clone();
+    }
+}
+
+/// Times (wall, user, system) in the time pass, faults (minor, major) in the
+/// counts pass.
+fn usage(pass: Pass, times: [f64; 3], faults: [u64; 2]) -> Vec<(Metric, f64)> {
+    let [minor, major] = faults.map(|faults| faults as f64);
     match pass {
-        Pass::Time => metrics.extend([
-            (Metric::WallS, seen.wall_s),
-            (Metric::UserS, seen.user_s),
-            (Metric::SysS, seen.sys_s),
-        ]),
-        Pass::Counts => metrics.extend([
-            (Metric::MinorFaults, seen.minor_faults as f64),
-            (Metric::MajorFaults, seen.major_faults as f64),
-        ]),
-        Pass::Memory => {
-            metrics.extend(seen.peak_rss_bytes.map(|bytes| (Metric::PeakRssBytes, bytes as f64)));
-            measured.series = seen.series.clone();
-        }
+        Pass::Time => [Metric::WallS, Metric::UserS, Metric::SysS].into_iter().zip(times).collect(),
+        Pass::Counts => vec![(Metric::MinorFaults, minor), (Metric::MajorFaults, major)],
+        Pass::Memory => Vec::new(),
     }
 }
 
@@ -191,24 +193,14 @@ fn driven(measured: &mut Measured, seen: &Observation, pass: Pass, arm: &Arm) {
     measured.error = answer.contradicts(arm);
     measured.digest = Some(answer.digest);
     measured.notes.extend(answer.notes);
-    let metrics = &mut measured.metrics;
-    match pass {
-        Pass::Time => metrics.extend([
-            (Metric::WallS, answer.wall_s),
-            (Metric::UserS, answer.user_s),
-            (Metric::SysS, answer.sys_s),
-        ]),
-        Pass::Counts => metrics.extend([
-            (Metric::MinorFaults, answer.minor_faults as f64),
-            (Metric::MajorFaults, answer.major_faults as f64),
-        ]),
-        Pass::Memory => {
-            metrics.extend([
-                (Metric::PeakRssBytes, answer.peak_rss_bytes as f64),
-                (Metric::BaselineRssBytes, answer.baseline_rss_bytes as f64),
-                (Metric::PeakLiveBytes, answer.peak_live_bytes as f64),
-            ]);
-            measured.series = answer.series;
-        }
+    let times = [answer.wall_s, answer.user_s, answer.sys_s];
+    measured.metrics.extend(usage(pass, times, [answer.minor_faults, answer.major_faults]));
+    if pass == Pass::Memory {
+        measured.metrics.extend([
+            (Metric::PeakRssBytes, answer.peak_rss_bytes as f64),
+            (Metric::BaselineRssBytes, answer.baseline_rss_bytes as f64),
+            (Metric::PeakLiveBytes, answer.peak_live_bytes as f64),
+        ]);
+        measured.series = answer.series;
     }
 }

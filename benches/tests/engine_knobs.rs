@@ -20,7 +20,7 @@ struct Calls {
 
 impl Calls {
     fn of(spec: &str, workload: &str) -> Calls {
-        Calls::of_scale(spec, workload, 0.05)
+        Calls::of_scale(spec, workload, 0.125)
     }
 
     fn of_scale(spec: &str, workload: &str, scale: f64) -> Calls {
