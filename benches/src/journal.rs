@@ -33,11 +33,6 @@ impl Journal {
         Ok(Journal { file, path: path.to_owned() })
     }
 
-    /// Where the records go.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// Appends `line` in one write, so that an interruption leaves whole lines.
     pub fn append(&mut self, line: &Line) -> Result<(), JournalError> {
         let text = serde_json::to_string(line).map_err(io::Error::other);

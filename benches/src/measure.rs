@@ -42,8 +42,8 @@ impl Measured {
 pub enum Failure {
     /// The run was asked to stop.
     Interrupted,
-    /// The process could not be started or supervised.
-    CannotStart(String),
+    /// The command cannot be started, whatever the engine.
+    SetUp(String),
 }
 
 /// Runs `work` under `arm` in a fresh process with the instrument of `pass`.
@@ -56,10 +56,12 @@ pub fn one(
     stop: &Stop,
 ) -> Result<Measured, Failure> {
     let launch = launch(arm, work, pass, plan, executable);
-    let seen = supervise::run(&launch, pass, stop).map_err(|error| match error {
-        LaunchError::Interrupted => Failure::Interrupted,
-        error => Failure::CannotStart(error.to_string()),
-    })?;
+    let seen = match supervise::run(&launch, pass, stop) {
+        Ok(seen) => seen,
+        Err(LaunchError::Interrupted) => return Err(Failure::Interrupted),
+        Err(error) if error.is_of_the_request() => return Err(Failure::SetUp(error.to_string())),
+        Err(error) => return Ok(Measured::failed(error.to_string())),
+    };
     let mut measured = Measured { exit: Some(seen.exit), ..Measured::default() };
     measured.error = failure(arm, &seen);
     if pass == Pass::Counts {

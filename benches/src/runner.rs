@@ -35,7 +35,7 @@ pub struct Outcome {
 /// Why a run could not go on; what was measured before is in the journal.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// Not even the reference could be started: the request is at fault.
+    /// The first command could not be started: the request is at fault.
     #[error("{0}")]
     SetUp(String),
     /// The record file could not be written.
@@ -66,6 +66,7 @@ pub fn run(
         started: Instant::now(),
         id: run_id(),
         lines: Vec::new(),
+        measured: false,
         failed: BTreeSet::new(),
         counts: BTreeMap::new(),
     }
@@ -81,6 +82,8 @@ struct Running<'a> {
     started: Instant,
     id: String,
     lines: Vec<Line>,
+    /// A process has been measured, well or badly.
+    measured: bool,
     /// Cells that failed; they are not run again.
     failed: BTreeSet<Cell>,
     counts: BTreeMap<Cell, Counted>,
@@ -108,8 +111,8 @@ impl<'a> Running<'a> {
                 for pass in [Pass::Counts, Pass::Memory, Pass::Time] {
                     let mut due = self.due(work, pass, round);
                     due.shuffle(&mut order);
+                    let total = begun + self.left_at(round);
                     for (entry, cell) in due {
-                        let total = begun + self.left_at(round);
                         progress.step(done, total.max(done + 1), &cell, pass);
                         if !self.one(entry.arm, cell, work, pass, round)? {
                             return Ok(Outcome { lines: self.lines, interrupted: true });
@@ -183,11 +186,10 @@ impl<'a> Running<'a> {
         let measured = match measure::one(arm, work, pass, self.plan, self.executable, self.stop) {
             Ok(measured) => measured,
             Err(Failure::Interrupted) => return Ok(false),
-            Err(Failure::CannotStart(why)) if self.lines.len() == 1 => {
-                return Err(RunError::SetUp(why));
-            }
-            Err(Failure::CannotStart(why)) => Measured::failed(why),
+            Err(Failure::SetUp(why)) if !self.measured => return Err(RunError::SetUp(why)),
+            Err(Failure::SetUp(why)) => Measured::failed(why),
         };
+        self.measured = true;
         if measured.error.is_some() {
             self.failed.insert(cell.clone());
         } else if pass == Pass::Counts {

@@ -37,7 +37,7 @@ pub const VERB: &str = "worker";
 /// The arguments of this program that make it run workload `name` under the
 /// instrument of `pass`.
 pub fn run_arguments(name: &str, pass: Pass, seed: u64, scale: f64) -> Vec<OsString> {
-    let words = [VERB, "run", name, "--pass", pass_name(pass), "--seed"].map(OsString::from);
+    let words = [VERB, "run", name, "--pass", pass.name(), "--seed"].map(OsString::from);
     let mut arguments = Vec::from(words);
     arguments.extend([seed.to_string(), "--scale".into(), scale.to_string()].map(OsString::from));
     arguments
@@ -112,16 +112,9 @@ fn number<T: FromStr<Err: Display>>(text: &str) -> Result<T, String> {
     text.parse().map_err(|error| format!("{text:?}: {error}"))
 }
 
-const PASSES: [(Pass, &str); 3] =
-    [(Pass::Time, "time"), (Pass::Counts, "counts"), (Pass::Memory, "memory")];
-
-fn pass_name(pass: Pass) -> &'static str {
-    PASSES.iter().find(|(p, _)| *p == pass).map_or("", |(_, name)| name)
-}
-
 fn pass_named(name: &str) -> Result<Pass, String> {
-    let found = PASSES.iter().find(|(_, n)| *n == name);
-    found.map(|(pass, _)| *pass).ok_or(format!("{name:?} is none of time, counts, memory"))
+    let found = Pass::ALL.into_iter().find(|pass| pass.name() == name);
+    found.ok_or(format!("{name:?} is none of time, counts, memory"))
 }
 
 /// What a region can hold.

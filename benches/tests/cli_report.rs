@@ -22,10 +22,11 @@ fn is_page(path: &Path) {
     assert!(page.contains("<svg") && page.contains("brkpoint"), "no plot or no engine");
 }
 
-/// The report of `file` is written, and stderr says `complaints`, one a line.
+/// The report of `file` is written, with this exit status, and stderr says
+/// `complaints`, one a line.
 #[track_caller]
-fn reports(lab: &Lab, file: &str, complaints: &[&str]) -> Ran {
-    let ran = lab.run(&["report", file, "-o", "page.html"]).exits(0);
+fn reports(lab: &Lab, file: &str, status: i32, complaints: &[&str]) -> Ran {
+    let ran = lab.run(&["report", file, "-o", "page.html"]).exits(status);
     is_page(&lab.path("page.html"));
     let said: Vec<&str> = ran.stderr.lines().collect();
     assert_eq!(said.len(), complaints.len(), "{ran}");
@@ -40,7 +41,7 @@ fn what_compare_writes_is_read_without_complaint() {
     let lab = Lab::new();
     // So short that some end before their memory was looked at once.
     lab.compare(&["glibc", "brkpoint"], &["--rounds", "12", "--", "true"]).exits(0);
-    let ran = reports(&lab, "records.jsonl", &[]);
+    let ran = reports(&lab, "records.jsonl", 0, &[]);
     assert!(ran.stdout.contains("The page: page.html"), "{ran}");
     let ran = lab.run(&["report", "records.jsonl"]).exits(0);
     let page = ran.stdout.lines().find_map(|line| line.strip_prefix("The page: "));
@@ -62,7 +63,7 @@ fn a_line_cut_off_at_the_end_is_named_and_the_rest_is_used() {
     let lines = records.lines().count();
     let last = records.lines().last().map_or(0, str::len);
     lab.write("cut.jsonl", &records[..records.len() - last / 2]);
-    reports(&lab, "cut.jsonl", &[&format!("line {lines}: cut off")]);
+    reports(&lab, "cut.jsonl", 2, &[&format!("line {lines}: cut off")]);
 }
 
 #[test]
@@ -75,7 +76,7 @@ fn a_damaged_line_in_the_middle_is_named_and_the_rest_is_used() {
     middle[half..half + 8].fill(0xff);
     lines[5] = b"<<<<<<< HEAD".to_vec();
     lab.write("damaged.jsonl", lines.join(&b'\n'));
-    reports(&lab, "damaged.jsonl", &["line 4: not a record", "line 6: not a record"]);
+    reports(&lab, "damaged.jsonl", 2, &["line 4: not a record", "line 6: not a record"]);
 }
 
 #[test]
@@ -84,7 +85,7 @@ fn records_without_their_run_are_used_and_that_is_said() {
     let records = lab.read("records.jsonl");
     let (_run, samples) = records.split_once('\n').expect("lines");
     lab.write("samples.jsonl", samples);
-    reports(&lab, "samples.jsonl", &["whose own line is missing"]);
+    reports(&lab, "samples.jsonl", 0, &["whose own line is missing"]);
 }
 
 #[test]

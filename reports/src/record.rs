@@ -112,6 +112,20 @@ pub enum Pass {
     Memory,
 }
 
+impl Pass {
+    /// All passes.
+    pub const ALL: [Pass; 3] = [Pass::Time, Pass::Counts, Pass::Memory];
+
+    /// The name in records.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Pass::Time => "time",
+            Pass::Counts => "counts",
+            Pass::Memory => "memory",
+        }
+    }
+}
+
 /// One measured process (with all its descendants).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Sample {

@@ -1,6 +1,8 @@
 //! `brkpoint compare`: engines side by side on one piece of work.
 
 use std::ffi::OsString;
+use std::fs;
+use std::os::unix::fs::FileTypeExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -57,10 +59,10 @@ pub struct Arguments {
     scale: f64,
 
     /// Seed of the workloads and of the order of the engines
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, allow_negative_numbers = true)]
     seed: u64,
 
-    /// Standard input of the command
+    /// Standard input of the command, which else reads /dev/null
     #[arg(long, value_name = "FILE")]
     input: Option<PathBuf>,
 
@@ -96,7 +98,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<u8> {
     output::print(&if arguments.json {
         report.to_json_lines()
     } else {
-        report.to_text(output::width(), output::coloured())
+        report.to_text(output::width(), output::coloured()) + &spellings(&plan.arms)
     })?;
     run::finish(&report, outcome.interrupted, &path)
 }
@@ -128,6 +130,12 @@ fn works(arguments: &Arguments) -> anyhow::Result<Vec<Work>> {
     // The command comes first: if it cannot be started, that is known at once.
     match arguments.command.split_first() {
         Some((program, args)) => {
+            if arguments.input.is_none() && fed() {
+                output::tell(
+                    "brkpoint: the command reads /dev/null, not this program's standard input; \
+                     give it a file with --input",
+                );
+            }
             works.push(Work::command(program.clone(), args.to_vec(), arguments.input.clone()));
         }
         None => ensure!(arguments.input.is_none(), "--input is for a command: add -- COMMAND"),
@@ -145,4 +153,20 @@ fn works(arguments: &Arguments) -> anyhow::Result<Vec<Work>> {
         "nothing to run: give a command after --, or -w WORKLOAD (see `brkpoint list`)"
     );
     Ok(works)
+}
+
+/// Whether something is piped or redirected into this program.
+fn fed() -> bool {
+    let kind = fs::metadata("/proc/self/fd/0").map(|metadata| metadata.file_type());
+    kind.is_ok_and(|kind| kind.is_fifo() || kind.is_file())
+}
+
+/// How a user's own shell takes the settings that were measured.
+fn spellings(arms: &[Arm]) -> String {
+    let set = arms.iter().filter(|arm| !arm.paste.is_empty());
+    let mut text: String = set.map(|arm| format!("  {} COMMAND\n", arm.paste)).collect();
+    if !text.is_empty() {
+        text.insert_str(0, "\nIn your own shell:\n");
+    }
+    text
 }

@@ -23,10 +23,12 @@ pub fn tell(text: impl Display) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 
-/// Whether tables on standard output are coloured: on a terminal, unless
-/// `NO_COLOR` is set (no-color.org).
+/// Whether tables on standard output are coloured: on a terminal that can,
+/// unless `NO_COLOR` is set (no-color.org).
 pub fn coloured() -> bool {
-    io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+    io::stdout().is_terminal()
+        && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+        && std::env::var_os("TERM").is_some_and(|terminal| terminal != "dumb")
 }
 
 /// Columns of the terminal; 100 where there is none.
@@ -65,5 +67,5 @@ pub fn write(path: &Path, text: &str) -> anyhow::Result<()> {
         file.persist(path)?;
         Ok(())
     };
-    written().with_context(|| format!("cannot write {}; choose another with -o", path.display()))
+    written().with_context(|| format!("cannot write {}", path.display()))
 }

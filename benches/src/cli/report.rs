@@ -2,15 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use brkpoint_reports::Records;
 
 use super::output;
 
 /// Write the HTML page of one or more record files.
 ///
-/// Records may come from several runs and machines; damaged lines are named
-/// and passed over.
+/// Records may come from several runs and machines. Damaged lines are named and
+/// passed over: the page is made of the rest, and the exit status is 2.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Example:
@@ -50,10 +50,12 @@ pub fn run(arguments: Arguments) -> anyhow::Result<u8> {
             "{} holds records, which a page would replace; name another file with -o",
             path.display()
         );
-        output::write(&path, &report.to_html())?;
+        output::write(&path, &report.to_html()).context("choose another file with -o")?;
         output::print(&format!("{}\nThe page: {}\n", output::findings(&report), path.display()))?;
     }
-    Ok(super::status(&report))
+    // The rest was used, but somebody should look at these files.
+    let damaged = records.problems.iter().any(|problem| problem.line.is_some());
+    Ok(if damaged { super::UNUSABLE } else { super::status(&report) })
 }
 
 fn same_file(a: &Path, b: &Path) -> bool {

@@ -1,15 +1,15 @@
 //! Running a plan from the command line: signals, progress, records.
 
-use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
+use std::{fmt, fs};
 
 use anyhow::{Context, bail};
 use brkpoint_reports::Report;
 use brkpoint_reports::record::{Cell, Pass};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressState, ProgressStyle};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::output;
@@ -28,7 +28,7 @@ pub fn run(plan: &Plan, path: &Path) -> anyhow::Result<Outcome> {
     }
     let mut journal = Journal::create(path)?;
     tell_strays();
-    let mut bar = Bar::new();
+    let mut bar = Bar::new(plan.budget);
     let outcome = runner::run(plan, &executable()?, &mut journal, &Stop::new(asked), &mut bar);
     bar.0.finish_and_clear();
     if let Err(RunError::SetUp(why)) = outcome {
@@ -81,10 +81,18 @@ pub fn executable() -> anyhow::Result<std::path::PathBuf> {
 struct Bar(ProgressBar);
 
 impl Bar {
-    fn new() -> Bar {
+    fn new(budget: Option<Duration>) -> Bar {
         let bar = ProgressBar::new(0);
-        let style = ProgressStyle::with_template("{bar:24} {pos}/{len}, {eta} left  {wide_msg}");
-        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        let style = ProgressStyle::with_template("{bar:24} {pos}/{len}, {left} left  {wide_msg}");
+        let left = move |state: &ProgressState, text: &mut dyn fmt::Write| {
+            let budgeted = budget.map(|budget| budget.saturating_sub(state.elapsed()));
+            let left = state.eta().min(budgeted.unwrap_or(Duration::MAX));
+            // Nothing can be done about a line that cannot be drawn.
+            let _ = write!(text, "{:#}", HumanDuration(left));
+        };
+        bar.set_style(
+            style.unwrap_or_else(|_| ProgressStyle::default_bar()).with_key("left", left),
+        );
         bar.enable_steady_tick(Duration::from_millis(500));
         Bar(bar)
     }
@@ -92,13 +100,8 @@ impl Bar {
 
 impl Progress for Bar {
     fn step(&mut self, done: u64, total: u64, cell: &Cell, pass: Pass) {
-        let pass = match pass {
-            Pass::Time => "time",
-            Pass::Counts => "counts",
-            Pass::Memory => "memory",
-        };
         self.0.set_length(total);
         self.0.set_position(done);
-        self.0.set_message(format!("{} on {} ({pass})", cell.arm(), cell.workload));
+        self.0.set_message(format!("{} on {} ({})", cell.arm(), cell.workload, pass.name()));
     }
 }

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::time::Duration;
 
+use anyhow::Context;
 use brkpoint_reports::Records;
 
 use super::{output, run};
@@ -74,20 +75,17 @@ fn works(records: &Path) -> anyhow::Result<Vec<Work>> {
         .map(|workload| Work::Synthetic { name: workload.name, scale: 1.0 })
         .collect();
     let source = records.with_file_name("tour.c");
-    output::write(&source, PROGRAM)?;
+    output::write(&source, PROGRAM)
+        .context("the tour writes to target/brkpoint here; start it in a directory of yours")?;
     let source = source.to_string_lossy();
     let compile: &[&str] = &["gcc", "-O1", "-S", "-o", "/dev/null", &source];
-    let scripts = [PERL, PYTHON].into_iter().filter(here).take(1);
-    works.extend([compile].into_iter().filter(here).chain(scripts).map(|command| {
+    let here = |command: &&[&str]| on_path(command[0]);
+    let script = [PERL, PYTHON].into_iter().find(here);
+    for command in [Some(compile), script].into_iter().flatten().filter(here) {
         let mut words = command.iter().map(OsString::from);
-        Work::command(words.next().unwrap_or_default(), words.collect(), None)
-    }));
+        works.push(Work::command(words.next().unwrap_or_default(), words.collect(), None));
+    }
     Ok(works)
-}
-
-/// Whether the program of `command` is on this machine.
-fn here(command: &&[&str]) -> bool {
-    on_path(command[0])
 }
 
 fn on_path(program: &str) -> bool {

@@ -92,6 +92,15 @@ pub enum LaunchError {
 }
 
 impl LaunchError {
+    /// Whether what was asked for cannot be started at all, under any engine.
+    pub fn is_of_the_request(&self) -> bool {
+        use LaunchError::{BadString, Exec, NotExecutable, NotFound, Stdin};
+        matches!(
+            self,
+            NotFound { .. } | NotExecutable { .. } | Exec { .. } | Stdin { .. } | BadString { .. }
+        )
+    }
+
     /// For `map_err`: a failed system call, named by what it was for.
     pub(super) fn system(what: &'static str) -> impl FnOnce(io::Error) -> LaunchError {
         move |source| LaunchError::System { what, source }

@@ -1,5 +1,5 @@
 //! Small objects, churned: 16 to 512 bytes, each as likely as the next, random
-//! ones of a working set of about 5 MB replaced.
+//! ones of a working set of about 2.6 MB replaced.
 //!
 //! It provokes what most programs do most of the time: free lists, size classes
 //! and splitting decide, and no request is large enough for a mapping of its
@@ -17,9 +17,9 @@ pub(super) const ABOUT: &str = "small objects (16-512 B) of a working set replac
 pub(super) struct SmallChurn;
 
 impl Shape for SmallChurn {
-    const SLOTS: usize = 20_000;
-    /// An engine that maps every object needs a second or two for them.
-    const REPLACEMENTS: u64 = 200_000;
+    const SLOTS: usize = 10_000;
+    /// An engine that maps every object needs about a second for them.
+    const REPLACEMENTS: u64 = 70_000;
     /// A cache line: an object that is used is read and written all over.
     const STRIDE: usize = 64;
 
