@@ -99,8 +99,8 @@ fn glibc_trim_threshold_decides_how_often_the_break_falls() {
 
 #[test]
 fn glibc_top_pad_makes_fewer_and_larger_steps() {
-    let small = Calls::of("glibc:top_pad=64K", "small-churn");
-    let large = Calls::of("glibc:top_pad=4M", "small-churn");
+    let small = Calls::of("glibc:top_pad=16K", "small-churn");
+    let large = Calls::of("glibc:top_pad=1M", "small-churn");
     assert!(small.count("brk") > 8 * large.count("brk"), "{} {}", small.counts(), large.counts());
     assert!(large.count("brk") > 0);
 }

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::check::{Checked, check};
 use crate::figure::{Figure, Side, figure};
+use crate::labels;
 use crate::read::{Problem, Records};
 use crate::record::{Cell, Metric, Pass, Role, Run, Sample, Series};
-use crate::units;
 
 /// Everything that a table, a plot or a sentence needs; see
 /// [`analyse`](crate::analyse).
@@ -165,7 +165,7 @@ fn arms<'c>(cells: &[&'c Cell]) -> (Vec<Arm>, HashMap<ArmKey<'c>, usize>) {
         cells.iter().copied().filter(|c| seen.insert(arm_key(c))).collect();
     firsts.sort_by_key(|cell| cell.role);
     let index = firsts.iter().enumerate().map(|(i, cell)| (arm_key(cell), i)).collect();
-    let labels = labels(&firsts);
+    let labels = labels::labels(&firsts);
     let arms = firsts.into_iter().zip(labels).map(|(cell, label)| Arm {
         label,
         spelling: cell.spelling(),
@@ -174,45 +174,6 @@ fn arms<'c>(cells: &[&'c Cell]) -> (Vec<Arm>, HashMap<ArmKey<'c>, usize>) {
         role: cell.role,
     });
     (arms.collect(), index)
-}
-
-/// Longest name of an arm without a version; the full spelling is kept beside it.
-const LABEL_COLUMNS: usize = 40;
-
-/// A name for each arm; where two would share one, the version tells them apart,
-/// and then a number (the same engine as reference of one run and candidate in
-/// another).
-fn labels(arms: &[&Cell]) -> Vec<String> {
-    let count = |labels: &[String]| {
-        let mut count: HashMap<String, usize> = HashMap::new();
-        labels.iter().for_each(|label| *count.entry(label.clone()).or_default() += 1);
-        count
-    };
-    let mut labels: Vec<String> =
-        arms.iter().map(|cell| units::clip(&label(cell), LABEL_COLUMNS)).collect();
-    let shared = count(&labels);
-    for (label, cell) in labels.iter_mut().zip(arms) {
-        if shared[label] > 1 {
-            *label = format!("{label} {}", units::clip(&cell.version, LABEL_COLUMNS));
-        }
-    }
-    let shared = count(&labels);
-    for (i, label) in labels.iter_mut().enumerate() {
-        if shared[label] > 1 {
-            *label = format!("{label} ({})", i + 1);
-        }
-    }
-    labels
-}
-
-/// `brkpoint hybrid` for a preset alone, otherwise the command line's spelling.
-fn label(cell: &Cell) -> String {
-    let preset = cell.settings.get("preset").filter(|_| cell.settings.len() == 1);
-    match preset {
-        Some(preset) if cell.role == Role::Repeat => format!("{} {preset} (A/A)", cell.engine),
-        Some(preset) => format!("{} {preset}", cell.engine),
-        None => cell.arm(),
-    }
 }
 
 fn one_machine(runs: &[Run]) -> bool {

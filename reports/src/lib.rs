@@ -9,6 +9,7 @@
 //! check   which samples count: exits and digests against the reference's
 //! stats   medians, paired ratios, and their 99 % intervals
 //! judge   an interval -> better, worse, same, undecided
+//! labels  a short name for each engine with its settings
 //! figure  the samples of one metric of one cell -> Figure
 //! analysis, notes, words    Records -> Report: figures, notes, a verdict in words
 //! rows    Report -> JSON lines     text  Report -> a terminal's tables
@@ -31,6 +32,7 @@ mod check;
 mod figure;
 mod html;
 mod judge;
+mod labels;
 mod notes;
 mod read;
 pub mod record;

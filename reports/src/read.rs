@@ -13,6 +13,9 @@ use crate::record::{Cell, Line, Pass, Run, SCHEMA, Sample};
 /// A sample with a series of 100,000 points takes about 5 MB.
 const MAX_LINE: usize = 64 << 20;
 
+/// What may precede UTF-8 text.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
 /// Largest value that a metric can have; an exabyte.
 const MAX_VALUE: f64 = 1e18;
 
@@ -155,7 +158,8 @@ impl Reading {
                 self.problem(number, format!("longer than {} MiB; skipped", MAX_LINE >> 20));
                 continue;
             }
-            let text = bytes.trim_ascii();
+            // Some editors put one at the start; concatenated files have more of them.
+            let text = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&bytes).trim_ascii();
             if !text.is_empty() {
                 self.parse(number, text, whole);
             }

@@ -4,11 +4,13 @@ use unicode_width::UnicodeWidthStr;
 
 use crate::analysis::{Measured, Report, Workload};
 use crate::judge::Verdict;
+use crate::labels;
 use crate::record::{Metric, Role};
 use crate::units;
 
-/// Narrower terminals are written to as if they were this wide.
-const MIN_WIDTH: usize = 40;
+/// Narrower terminals are written to as if they were this wide: the longest name
+/// of an engine, and the widest column beside it.
+const MIN_WIDTH: usize = labels::COLUMNS + 26;
 
 const GREEN: &str = "\x1b[32m";
 const RED: &str = "\x1b[31m";
@@ -78,7 +80,8 @@ impl Report {
             }
         }
         let problems = self.problems.iter().map(|p| format!("In the records: {p}."));
-        let mut beneath: Vec<String> = self.notes.clone();
+        let mut beneath: Vec<String> = self.legend().collect();
+        beneath.extend(self.notes.iter().cloned());
         beneath.extend(problems);
         if !beneath.is_empty() {
             out.push('\n');
@@ -89,11 +92,22 @@ impl Report {
         out
     }
 
+    /// What the names that had to be shortened stand for.
+    fn legend(&self) -> impl Iterator<Item = String> {
+        self.arms.iter().filter(|arm| labels::is_short(arm)).map(|arm| {
+            let role = match arm.role {
+                Role::Reference => ", the reference",
+                Role::Repeat => ", the reference once more",
+                Role::Candidate => "",
+            };
+            format!("{} stands for {}, version {}{role}.", arm.label, arm.spelling, arm.version)
+        })
+    }
+
     /// The lines of one workload's table, in as many blocks as it takes.
     fn table(&self, workload: &Workload, width: usize, colour: bool) -> Vec<String> {
-        let label_width = (width / 4).clamp(16, 28);
         let mut labels = vec![plain("engine")];
-        labels.extend(workload.cells.iter().map(|cell| self.label(cell, label_width)));
+        labels.extend(workload.cells.iter().map(|cell| self.label(cell)));
         let mut blocks: Vec<Vec<Vec<Entry>>> = vec![vec![labels.clone()]];
         let mut used = column_width(&labels);
         for column in COLUMNS {
@@ -112,12 +126,12 @@ impl Report {
         blocks.join(&String::new())
     }
 
-    fn label(&self, cell: &Measured, width: usize) -> Entry {
+    fn label(&self, cell: &Measured) -> Entry {
         let style = match cell.cell.role {
             Role::Candidate => "",
             Role::Reference | Role::Repeat => DIM,
         };
-        Entry { text: units::clip(&self.arms[cell.arm].label, width), style }
+        Entry { text: self.arms[cell.arm].label.clone(), style }
     }
 }
 

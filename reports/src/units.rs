@@ -93,6 +93,28 @@ pub(crate) fn clip(text: &str, columns: usize) -> String {
     clipped
 }
 
+/// [`clip`], but what is cut out is nearer the beginning: the ends of names tell
+/// more of them apart.
+pub(crate) fn shorten(text: &str, columns: usize) -> String {
+    let text = clip(text, usize::MAX);
+    if text.width() <= columns {
+        return text;
+    }
+    let Some(room) = columns.checked_sub(1) else {
+        return String::new();
+    };
+    let within = |columns: usize| {
+        let mut used = 0;
+        move |c: &char| {
+            used += c.width().unwrap_or(0);
+            used <= columns
+        }
+    };
+    let end: String = text.chars().rev().take_while(within(room * 2 / 3)).collect();
+    let begin: String = text.chars().take_while(within(room - room * 2 / 3)).collect();
+    format!("{begin}…{}", end.chars().rev().collect::<String>())
+}
+
 /// Characters that do something to the text around them instead of showing.
 pub(crate) fn is_unprintable(c: char) -> bool {
     c.is_control()
@@ -134,6 +156,18 @@ fn grouped(value: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_shortened_name_keeps_its_ends_and_its_width() {
+        assert_eq!(shorten("short", 5), "short");
+        assert_eq!(shorten("abcdefghijklmnop", 10), "abc…klmnop");
+        assert_eq!(shorten("割り当て割り当て", 8), "割…当て");
+        assert_eq!((shorten("abc", 1), shorten("abc", 0)), ("…".into(), String::new()));
+        assert_eq!(shorten("a\u{1b}b", 5), "a b");
+        for columns in 0..40 {
+            assert!(shorten("a割b り-当=て".repeat(3).as_str(), columns).width() <= columns);
+        }
+    }
 
     #[test]
     fn figures_read_well_over_their_whole_range() {

@@ -67,6 +67,15 @@ fn a_record_behind_a_cut_one_on_the_same_line_is_still_read() {
     assert_eq!(problem(&records), "file, line 4: cut off in the middle, before another record");
 }
 
+#[test]
+fn a_byte_order_mark_before_a_file_is_passed_over() {
+    let marked = format!("\u{feff}{}\u{feff}{}", text(&some()), text(&other_run()));
+    let records = read(marked);
+    assert_eq!(records.problems, []);
+    assert_eq!((records.runs.len(), records.samples.len()), (2, 6));
+    assert_eq!(read("\u{feff}").problems, []);
+}
+
 fn other_run() -> Vec<Line> {
     let renamed = some().into_iter().map(|line| match line {
         Line::Run(mut run) => {

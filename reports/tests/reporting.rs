@@ -229,6 +229,138 @@ fn the_verdict_names_the_fastest_only_if_the_interval_says_so() {
     );
 }
 
+/// Arms with the same time in every round but for `share` of its noise, and a
+/// steady memory; `n` rounds.
+fn field(n: u32, arms: &[(&str, f64, f64, f64)]) -> Report {
+    let (base, mut cells, mut samples) = (rounds(n, 1), Vec::new(), Vec::new());
+    for (i, (spelling, time, memory, share)) in arms.iter().enumerate() {
+        let role = if i == 0 { REFERENCE } else { Role::Candidate };
+        let cell = cell(spelling, "churn", role);
+        let noise = rounds(n, 50 + i as u64);
+        let own = |factor: f64| -> Vec<f64> {
+            base.iter().zip(&noise).map(|(b, w)| factor * b * w.powf(*share)).collect()
+        };
+        samples.extend(timed(&cell, &own(*time)));
+        for (round, bytes) in (0..).zip(own(*memory)) {
+            let metrics = [(Metric::PeakRssBytes, 1e6 * bytes)];
+            samples.push(sample(&cell, Pass::Memory, round, &metrics));
+        }
+        cells.push(cell);
+    }
+    report(&cells, samples)
+}
+
+#[test]
+fn whoever_is_not_shown_to_be_slower_than_the_fastest_is_named_beside_it() {
+    let close =
+        field(24, &[("glibc", 1.0, 1.0, 0.0), ("a", 0.92, 0.92, 0.2), ("b", 0.95, 0.95, 0.6)]);
+    let rows = close.rows();
+    for metric in [Metric::WallS, Metric::PeakRssBytes] {
+        let (a, b) =
+            (row(&rows, "a", Role::Candidate, metric), row(&rows, "b", Role::Candidate, metric));
+        assert_eq!((a.verdict, b.verdict), (Some(Verdict::Better), Some(Verdict::Undecided)));
+        assert!(b.ratio_low < a.ratio_high, "the intervals overlap");
+    }
+    let said = &close.verdict;
+    assert!(
+        said[0].starts_with("The fastest is one of a and b, too close to tell apart: 0.9"),
+        "{said:?}"
+    );
+    assert!(
+        said[1].starts_with("Least memory at its peak is needed by one of a and b, too"),
+        "{said:?}"
+    );
+    let clear =
+        field(24, &[("glibc", 1.0, 1.0, 0.0), ("a", 0.7, 0.7, 0.2), ("b", 0.95, 0.95, 0.6)]);
+    assert!(clear.verdict[0].starts_with("a is fastest"), "{:?}", clear.verdict);
+    assert!(clear.verdict[1].starts_with("a needs least memory"), "{:?}", clear.verdict);
+}
+
+#[test]
+fn nothing_is_said_that_the_records_cannot_show() {
+    let alone = field(24, &[("glibc", 1.0, 1.0, 0.0)]).verdict;
+    assert_eq!(alone, ["Only glibc was measured: there is nothing to compare it with."]);
+    // Interrupted before any candidate had its turn.
+    let (a, _, x) = trio();
+    let mut samples = timed(&a, &rounds(24, 1));
+    samples.push(sample(&a, Pass::Memory, 0, &[(Metric::PeakRssBytes, 1e6)]));
+    let early = report(&[a, x], samples).verdict.join(" ");
+    assert!(!early.contains("beaten") && !early.contains("worth having"), "{early}");
+    let few = field(5, &[("glibc", 1.0, 1.0, 0.0), ("a", 0.5, 0.5, 0.1)]).verdict;
+    assert_eq!(
+        few[1], "Nothing is decided in peak memory (rounds: 5; an interval takes 8).",
+        "{few:?}"
+    );
+    let two = field(24, &[("glibc", 1.0, 1.0, 0.0), ("a", 0.5, 2.0, 0.1)]).verdict.join(" ");
+    assert!(two.contains("No engine with all its figures is shown to be beaten"), "{two}");
+    assert!(!two.contains("every other engine"), "{two}");
+}
+
+#[test]
+fn settings_that_share_a_long_beginning_are_told_apart_everywhere() {
+    let spelling = |trim: &str| format!("glibc:mmap_threshold=1M,trim_threshold={trim}");
+    let mut cells = vec![
+        cell(&spelling("8M"), "churn", REFERENCE),
+        cell(&spelling("8M"), "churn", Role::Repeat),
+    ];
+    cells.extend(["16M", "4M"].map(|trim| cell(&spelling(trim), "churn", Role::Candidate)));
+    let report = report(&cells, cells.iter().flat_map(|c| timed(c, &[1.0; 3])));
+    let text = report.to_text(60, false);
+    for label in ["trim_threshold=8M ", "(A/A) ", "trim_threshold=16M ", "trim_threshold=4M "] {
+        let rows = text.lines().filter(|l| l.starts_with("glibc") && l.contains(label));
+        assert!(rows.count() >= 1, "{label}: {text}");
+    }
+    let flat = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let legend = "* glibc trim_threshold=16M stands for glibc:mmap_threshold=1M,trim_threshold=16M";
+    assert!(flat.contains(legend), "{text}");
+    assert!(report.to_html().contains(&format!("-e {}", spelling("16M"))));
+    // Nothing to explain where names are whole.
+    assert!(!race(1.0, 3).to_text(80, false).contains("stands for"));
+}
+
+#[test]
+fn noise_on_one_workload_says_nothing_about_the_others() {
+    let (mut cells, mut samples) = (Vec::new(), Vec::new());
+    for (workload, share) in [("steady", 0.1), ("calm", 0.1), ("wild", 3.0)] {
+        let base = rounds(24, 1);
+        let noise = rounds(24, 2);
+        let again: Vec<f64> = base.iter().zip(&noise).map(|(b, n)| b * n.powf(share)).collect();
+        for (role, seconds) in [(REFERENCE, base), (Role::Repeat, again)] {
+            let cell = cell("glibc", workload, role);
+            samples.extend(timed(&cell, &seconds));
+            cells.push(cell);
+        }
+    }
+    let verdict = report(&cells, samples).verdict;
+    let said = verdict.iter().find(|s| s.contains("A/A")).unwrap();
+    assert!(said.contains("at its widest, on wild: a difference in time below"), "{said}");
+    assert!(said.contains("% means nothing there"), "{said}");
+    assert!(said.ends_with("the median of this limit over 3 workloads is 3 %."), "{said}");
+}
+
+#[test]
+fn captions_say_what_was_counted_over() {
+    let page = |workloads: &[bool]| {
+        let (mut cells, mut samples) = (Vec::new(), Vec::new());
+        for (i, driven) in workloads.iter().enumerate() {
+            let cell = cell("glibc", &format!("w{i}"), REFERENCE);
+            samples.push(sample(&cell, Pass::Counts, 0, &[(Metric::MinorFaults, 5.0)]));
+            if *driven {
+                samples.push(sample(&cell, Pass::Memory, 0, &[(Metric::BaselineRssBytes, 1e6)]));
+            }
+            cells.push(cell);
+        }
+        report(&cells, samples).to_html()
+    };
+    let (tree, region) = ("over the whole process tree", "over the measured operations of");
+    for (workloads, says) in
+        [(&[true][..], [false, true]), (&[false], [true, false]), (&[true, false], [true, true])]
+    {
+        let page = page(workloads);
+        assert_eq!([page.contains(tree), page.contains(region)], says, "{workloads:?}");
+    }
+}
+
 #[test]
 fn a_reference_that_differs_from_itself_is_said_first() {
     let (a, aa, x) = trio();

@@ -96,6 +96,7 @@ fn plots(out: &mut String, report: &Report) {
         "",
         &|workload, arms| svg::forest(workload, arms, Metric::WallS, "Wall time"),
     );
+    let counted = counted_over(report);
     let kinds: Vec<String> = (0..svg::KINDS.len())
         .map(|i| format!("<li>{}{}</li>", svg::swatch_kind(i), svg::KINDS[i]))
         .collect();
@@ -103,7 +104,7 @@ fn plots(out: &mut String, report: &Report) {
         out,
         report,
         ("syscalls", "System calls by kind"),
-        "Calls that manage memory, counted over the whole process tree. Fewer is better.",
+        &format!("Calls that manage memory, counted over {counted}. Fewer is better."),
         &format!("<ul class=\"legend\">\n{}\n</ul>", kinds.join("\n")),
         &svg::syscalls,
     );
@@ -111,7 +112,9 @@ fn plots(out: &mut String, report: &Report) {
         out,
         report,
         ("faults", "Minor faults"),
-        "OS pages that the kernel had to supply without I/O, over the whole process tree. Fewer is better.",
+        &format!(
+            "OS pages that the kernel had to supply without I/O, over {counted}. Fewer is better."
+        ),
         "",
         &svg::faults,
     );
@@ -124,6 +127,22 @@ fn plots(out: &mut String, report: &Report) {
         "",
         &svg::memory,
     );
+}
+
+/// What calls and faults were counted over: a driven workload is measured from
+/// its first operation on, and only such a one knows what was resident before.
+fn counted_over(report: &Report) -> &'static str {
+    let driven = |w: &Workload| w.metrics().contains(&Metric::BaselineRssBytes);
+    let (driven, commands): (Vec<&Workload>, Vec<&Workload>) =
+        report.workloads.iter().partition(|w| driven(w));
+    match (driven.is_empty(), commands.is_empty()) {
+        (true, _) => "the whole process tree",
+        (false, true) => "the measured operations of each workload, without its start and end",
+        (false, false) => {
+            "the whole process tree of a command, and over the measured operations of a workload \
+             that brkpoint drives, without its start and end"
+        }
+    }
 }
 
 fn panels(

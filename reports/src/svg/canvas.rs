@@ -185,7 +185,7 @@ impl<'a> Canvas<'a, '_> {
     ) -> Result<Frame, DrawingAreaErrorKind<<SVGBackend<'a> as DrawingBackend>::ErrorType>> {
         let mut chart = ChartBuilder::on(self.area)
             .margin_top(units(insets.top))
-            .margin_right(units(insets.right))
+            .margin_right(units(insets.right.max(overhang(x))))
             .x_label_area_size(units(insets.bottom))
             .y_label_area_size(units(insets.left))
             .build_cartesian_2d(x.clone(), y.clone())?;
@@ -258,6 +258,12 @@ impl<'a> Canvas<'a, '_> {
     }
 }
 
+/// How far the label of a tick at the right end of an axis reaches beyond it.
+fn overhang(axis: &Axis) -> f64 {
+    let widest = axis.ticks.iter().map(|&tick| text_width(&axis.label(tick))).fold(0.0, f64::max);
+    widest / 2.0 + 1.0
+}
+
 fn scaled(points: &[(f64, f64)]) -> Vec<(i32, i32)> {
     points.iter().map(|p| (units(p.0), units(p.1))).collect()
 }
@@ -284,7 +290,7 @@ pub(super) fn text_width(text: &str) -> f64 {
 pub(super) fn fit(text: &str, width: f64) -> String {
     let mut columns = (width / (FONT * 0.3)) as usize;
     loop {
-        let clipped = crate::units::clip(text, columns);
+        let clipped = crate::units::shorten(text, columns);
         if text_width(&clipped) <= width || columns <= 1 {
             return clipped;
         }
@@ -362,4 +368,22 @@ pub(crate) fn swatch_kind(kind: usize) -> String {
 fn swatch(name: &str, draw: impl for<'a, 'b> FnOnce(&mut Canvas<'a, 'b>) -> Drawn<'a>) -> String {
     let svg = panel((14.0, 14.0), name, draw);
     svg.replacen("class=\"plot\" role=\"img\"", "class=\"swatch\" aria-hidden=\"true\"", 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_label_of_a_tick_at_the_end_of_an_axis_is_within_the_panel() {
+        let x = Axis::from_zero([1000.0 / 1.02].into_iter(), crate::record::Unit::Count, 2);
+        assert_eq!(x.ticks.last().map(|t| x.label(*t)).as_deref(), Some("1000"));
+        panel((100.0, 60.0), "", |canvas| {
+            let insets = Insets { left: 10.0, top: 0.0, right: 2.0, bottom: 20.0 };
+            let frame = canvas.frame(insets, &x, &Axis::rows(1))?;
+            let end = frame.point(x.at(1000.0), 0.0).0 + text_width("1000") / 2.0;
+            assert!(end <= 100.0, "the label ends at {end}");
+            Ok(())
+        });
+    }
 }

@@ -24,6 +24,13 @@ impl Rect {
         }
     }
 
+    /// The point of it that is nearest to `p`, and how far that is.
+    pub fn nearest(&self, p: (f64, f64)) -> ((f64, f64), f64) {
+        let near =
+            (p.0.clamp(self.x, self.x + self.width), p.1.clamp(self.y, self.y + self.height));
+        (near, (near.0 - p.0).hypot(near.1 - p.1))
+    }
+
     pub fn meets(&self, other: &Rect) -> bool {
         self.x < other.x + other.width
             && other.x < self.x + self.width
@@ -39,9 +46,17 @@ impl Rect {
     }
 }
 
+/// What a place costs, in CSS pixels of distance: lying on a line, and looking
+/// like the label of another point.
+const ON_LINE: f64 = 30.0;
+const MISTAKEN: f64 = 60.0;
+
+/// From this distance on, a label needs a line to its point.
+pub(super) const TETHERED: f64 = 14.0;
+
 /// A place for each label of `size` near its point, within `bounds`, clear of
-/// all `points` and of the others; `None` where there is no room. It is clear of
-/// `lines` too, where that leaves a place.
+/// all `points` and of the others; `None` where there is no room. It keeps off
+/// `lines` and away from the other points as far as that leaves a near place.
 pub(super) fn beside(
     points: &[(f64, f64)],
     sizes: &[(f64, f64)],
@@ -50,12 +65,13 @@ pub(super) fn beside(
 ) -> Vec<Option<Rect>> {
     let markers: Vec<Rect> = points.iter().map(|&p| Rect::around(p, 6.0)).collect();
     let mut placed: Vec<Option<Rect>> = vec![None; points.len()];
-    // Points with many free sides choose first: they take what is nearest, out
-    // of the way of the crowd.
-    let mut order: Vec<usize> = (0..points.len()).collect();
+    // After the first point, which the others are compared with, those with many
+    // free sides choose first: they take what is nearest, out of the way of the
+    // crowd.
+    let mut order: Vec<usize> = (0..points.len()).filter(|&i| sizes[i].0 > 0.0).collect();
     order.sort_by_key(|&i| {
         let near = Rect::around(points[i], 40.0);
-        markers.iter().filter(|m| m.meets(&near)).count()
+        (i > 0, markers.iter().filter(|m| m.meets(&near)).count())
     });
     for i in order {
         let free = |rect: &Rect| {
@@ -63,17 +79,39 @@ pub(super) fn beside(
                 && !markers.iter().any(|m| m.meets(rect))
                 && !placed.iter().flatten().any(|other| other.meets(rect))
         };
-        let clear = |rect: &Rect| free(rect) && !lines.iter().any(|line| line.meets(rect));
-        let places = || candidates(points[i], sizes[i]);
-        placed[i] = places().find(clear).or_else(|| places().find(free));
+        let cost = |rect: &Rect| {
+            let (near, own) = rect.nearest(points[i]);
+            let crossed = lines.iter().filter(|line| line.meets(rect)).count() as f64;
+            let tethered = own > TETHERED;
+            // So near to another point that it looks like that one's label.
+            let reach = if tethered { TETHERED } else { own + 4.0 };
+            let other = |p: &(f64, f64)| *p != points[i] && rect.nearest(*p).1 < reach;
+            let crosses = |dot: Rect| placed.iter().flatten().any(|label| label.meets(&dot));
+            let mistaken =
+                points.iter().any(other) || (tethered && tether(points[i], near).any(crosses));
+            own + ON_LINE * crossed + if mistaken { MISTAKEN } else { 0.0 }
+        };
+        placed[i] = candidates(points[i], sizes[i])
+            .filter(free)
+            .map(|rect| (cost(&rect), rect))
+            .min_by(|a, b| a.0.total_cmp(&b.0))
+            .map(|(_, rect)| rect);
     }
     placed
 }
 
-/// Places round a point, the best first: right, left, above, below, corners,
-/// then the same farther out.
+/// Dots along the line from a point to its label.
+fn tether(from: (f64, f64), to: (f64, f64)) -> impl Iterator<Item = Rect> {
+    (0..=16).map(move |i| {
+        let share = f64::from(i) / 16.0;
+        Rect::around((from.0 + share * (to.0 - from.0), from.1 + share * (to.1 - from.1)), 1.0)
+    })
+}
+
+/// Places round a point, at every side and corner, near and far.
 fn candidates((x, y): (f64, f64), (width, height): (f64, f64)) -> impl Iterator<Item = Rect> {
-    const SIDES: [(f64, f64); 8] = [
+    // How far to the side, and how far the label is shifted along it.
+    const SIDES: [(f64, f64); 16] = [
         (1.0, 0.0),
         (-1.0, 0.0),
         (0.0, -1.0),
@@ -82,8 +120,17 @@ fn candidates((x, y): (f64, f64), (width, height): (f64, f64)) -> impl Iterator<
         (1.0, 1.0),
         (-1.0, -1.0),
         (-1.0, 1.0),
+        (1.0, -0.5),
+        (1.0, 0.5),
+        (-1.0, -0.5),
+        (-1.0, 0.5),
+        (0.5, -1.0),
+        (0.5, 1.0),
+        (-0.5, -1.0),
+        (-0.5, 1.0),
     ];
-    [8.0, 16.0, 26.0, 38.0, 52.0].into_iter().flat_map(move |gap| {
+    const GAPS: [f64; 9] = [8.0, 12.0, 18.0, 26.0, 38.0, 52.0, 70.0, 92.0, 120.0];
+    GAPS.into_iter().flat_map(move |gap| {
         SIDES.into_iter().map(move |(dx, dy)| Rect {
             x: x + dx * gap + (dx - 1.0) * width / 2.0,
             y: y + dy * gap + (dy - 1.0) * height / 2.0,
@@ -133,6 +180,24 @@ mod tests {
             assert!(!rects[..i].iter().any(|other| other.meets(rect)));
             assert!(!points.iter().any(|&p| Rect::around(p, 6.0).meets(rect)));
         }
+    }
+
+    #[test]
+    fn a_label_keeps_off_lines_and_away_from_what_it_does_not_name() {
+        let bounds = Rect { x: 0.0, y: 0.0, width: 300.0, height: 200.0 };
+        // Another point where the label would go first, and a line to the left.
+        let points = [(100.0, 100.0), (168.0, 100.0)];
+        let line = Rect::along((60.0, 0.0), (60.0, 200.0));
+        let placed = beside(&points, &[(50.0, 12.0), (0.0, 12.0)], &[line], bounds);
+        let label = placed[0].unwrap();
+        assert!(!label.meets(&line), "{label:?}");
+        assert!(label.nearest(points[0]).1 + 4.0 <= label.nearest(points[1]).1, "{label:?}");
+        assert_eq!(placed[1], None, "an empty label takes no room");
+        // In a crowd, each still has its place.
+        let crowd: Vec<(f64, f64)> =
+            (0..6).map(|i| (140.0 + 9.0 * f64::from(i % 3), 100.0 + f64::from(i))).collect();
+        let placed = beside(&crowd, &[(40.0, 12.0); 6], &[line], bounds);
+        assert!(placed.iter().all(|label| label.is_some_and(|l| !l.meets(&line))), "{placed:?}");
     }
 
     #[test]

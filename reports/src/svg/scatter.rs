@@ -5,7 +5,7 @@ use plotters::style::text_anchor::{HPos, VPos};
 use super::WIDTH;
 use super::axis::Axis;
 use super::canvas::{FONT, Frame, Ink, Insets, Marker, fit, panel, text_width};
-use super::place::{Rect, beside};
+use super::place::{Rect, TETHERED, beside};
 use crate::analysis::{Arm, Measured, Workload};
 use crate::figure::Figure;
 use crate::record::{Metric, Role};
@@ -81,12 +81,11 @@ pub(crate) fn scatter(workload: &Workload, arms: &[Arm]) -> Option<String> {
         };
         let rects = beside(&places, &sizes, &lines, bounds);
         for ((rect, text), &(px, py)) in rects.iter().zip(&texts).zip(&places) {
-            let Some(rect) = rect.filter(|_| !text.is_empty()) else {
+            let Some(rect) = rect else {
                 continue;
             };
-            let near =
-                (px.clamp(rect.x, rect.x + rect.width), py.clamp(rect.y, rect.y + rect.height));
-            if (near.0 - px).hypot(near.1 - py) > 14.0 {
+            let (near, distance) = rect.nearest((px, py));
+            if distance > TETHERED {
                 canvas.line(&[(px, py), near], Ink::Muted, 0.5)?;
             }
             let middle = (rect.x, rect.y + rect.height / 2.0);

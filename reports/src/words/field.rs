@@ -47,15 +47,12 @@ impl<'r> Field<'r> {
                 None => incomplete.push(arm),
             }
         }
-        let compared = comparable(report, Metric::WallS);
-        let rounds = compared
-            .flat_map(|cells| cells.iter().filter_map(|c| c.figure(Metric::WallS)).map(|f| f.n));
         Some(Self {
             reference,
             standings,
             workloads: comparable(report, Metric::WallS).count(),
             incomplete,
-            rounds: rounds.min().unwrap_or(0),
+            rounds: fewest(report, Metric::WallS),
         })
     }
 
@@ -87,11 +84,11 @@ impl<'r> Field<'r> {
                     self.wins(only),
                 )
             }
-            [best, .., last] => format!(
-                "{over}{} are fastest, too close to tell apart: {} to {} {reference}’s time{}.",
+            [first, .., last] => format!(
+                "{over}{} fastest is one of {}, too close to tell apart: {} {reference}’s time{}.",
+                if over.is_empty() { "The" } else { "the" },
                 names(leaders.iter().map(|s| s.arm)),
-                units::ratio(best.time.value),
-                units::ratio(last.time.value),
+                between(first.time, last.time),
                 self.mean(),
             ),
         }
@@ -119,14 +116,11 @@ impl<'r> Field<'r> {
             parts.push(format!("{} {} slower", names(worse.iter().copied()), is(worse.len())));
         }
         if !open.is_empty() {
-            let more = match self.rounds {
-                n if n < MIN_SAMPLES => format!(" (rounds: {n}; an interval takes {MIN_SAMPLES})"),
-                n => format!(" after {n} rounds; more would narrow the intervals"),
-            };
             parts.push(format!(
-                "{} {} undecided{more}",
+                "{} {} undecided{}",
                 names(open.iter().copied()),
-                is(open.len())
+                is(open.len()),
+                after(self.rounds)
             ));
         }
         let what = match open.len() == self.standings.len() {
@@ -137,20 +131,30 @@ impl<'r> Field<'r> {
         format!("{over}{begin}{what}: {}.", parts.join("; "))
     }
 
-    pub fn memory(&self) -> Option<String> {
+    pub fn memory(&self, report: &Report) -> Option<String> {
         let reference = &self.reference.label;
         let known = self.standings.iter().any(|s| s.memory.is_some());
+        let judged = self
+            .standings
+            .iter()
+            .filter(|s| s.memory.is_some_and(|m| m.interval.is_some()))
+            .count();
         let leaders = leaders(&self.standings, |s| s.memory, Metric::PeakRssBytes);
         let best = match leaders.first() {
             Some(best) => best,
-            None if known => {
+            None if !known => return None,
+            None if judged == 0 => {
+                let rounds = after(fewest(report, Metric::PeakRssBytes));
+                return Some(format!("Nothing is decided in peak memory{rounds}."));
+            }
+            None => {
                 return Some(format!(
                     "No engine is shown to need less peak memory than {reference}."
                 ));
             }
-            None => return None,
         };
         let value = best.memory?;
+        let most = leaders.last().and_then(|last| last.memory)?;
         Some(match leaders.len() {
             1 => format!(
                 "{} needs least memory at its peak: {} {reference}’s{}, in {} its time.",
@@ -160,9 +164,9 @@ impl<'r> Field<'r> {
                 units::ratio(best.time.value),
             ),
             _ => format!(
-                "{} need least memory at their peak, too close to tell apart: about {} {reference}’s{}.",
+                "Least memory at its peak is needed by one of {}, too close to tell apart: {} {reference}’s{}.",
                 names(leaders.iter().map(|s| s.arm)),
-                units::ratio(value.value),
+                between(value, most),
                 self.mean(),
             ),
         })
@@ -171,6 +175,9 @@ impl<'r> Field<'r> {
     /// The engines that none is better than in one of time and memory without
     /// being worse in the other.
     pub fn front(&self) -> Option<String> {
+        if self.standings.is_empty() {
+            return None;
+        }
         let one = Interval::point(1.0);
         let mut points = vec![(self.reference, one, one)];
         for s in &self.standings {
@@ -188,8 +195,9 @@ impl<'r> Field<'r> {
             [only] => {
                 Some(format!("{} is beaten by none in either time or peak memory.", only.label))
             }
-            _ if front.len() == points.len() && points.len() > 2 => Some(
-                "Each engine trades time for memory against the others: none is beaten in both."
+            _ if front.len() == points.len() => Some(
+                "No engine with all its figures is shown to be beaten in one of time and peak \
+                 memory without being better in the other."
                     .into(),
             ),
             _ => Some(format!(
@@ -225,6 +233,26 @@ fn comparable(report: &Report, metric: Metric) -> impl Iterator<Item = &Vec<Meas
     report.workloads.iter().filter(has).map(|w| &w.cells)
 }
 
+/// Fewest samples of `metric` behind a comparison.
+fn fewest(report: &Report, metric: Metric) -> usize {
+    let figures = comparable(report, metric).flatten().filter_map(|cell| cell.figure(metric));
+    figures.map(|figure| figure.n).min().unwrap_or(0)
+}
+
+/// Two ratios, or one if they read the same.
+fn between(low: Estimate, high: Estimate) -> String {
+    let (low, high) = (units::ratio(low.value), units::ratio(high.value));
+    if low == high { low } else { format!("{low} to {high}") }
+}
+
+/// Why something is undecided after so many rounds.
+fn after(rounds: usize) -> String {
+    match rounds {
+        n if n < MIN_SAMPLES => format!(" (rounds: {n}; an interval takes {MIN_SAMPLES})"),
+        n => format!(" after {n} rounds; more would narrow the intervals"),
+    }
+}
+
 /// The geometric mean of an arm's ratios over all workloads; `None` if one is
 /// missing. The interval runs between the means of the ends, which is wider
 /// than it need be.
@@ -255,28 +283,23 @@ fn tally(report: &Report, arm: usize, wanted: Verdict) -> usize {
         .count()
 }
 
-/// Those shown to be better than the reference that the best is not shown to be
-/// better than; the lowest first.
+/// The best of those shown to be better than the reference, and everyone whom it
+/// is not shown to be better than, be they shown to be better than the reference
+/// or not; the lowest first.
 fn leaders<'s, 'r>(
     standings: &'s [Standing<'r>],
     of: impl Fn(&Standing<'r>) -> Option<Estimate>,
     metric: Metric,
 ) -> Vec<&'s Standing<'r>> {
-    let mut better: Vec<(f64, Interval, &Standing<'r>)> = standings
-        .iter()
-        .filter_map(|s| {
-            let estimate = of(s)?;
-            let interval = estimate.interval?;
-            (judge(Some(interval), margin(metric)) == Verdict::Better).then_some((
-                estimate.value,
-                interval,
-                s,
-            ))
-        })
-        .collect();
-    better.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let Some(&(_, best, _)) = better.first() else {
+    let mut known: Vec<(Estimate, &Standing<'r>)> =
+        standings.iter().filter_map(|s| Some((of(s)?, s))).collect();
+    known.sort_by(|a, b| a.0.value.total_cmp(&b.0.value));
+    let better = |e: &Estimate| judge(e.interval, margin(metric)) == Verdict::Better;
+    let best = known.iter().map(|(estimate, _)| estimate).find(|estimate| better(estimate));
+    let Some(best) = best.and_then(|best| best.interval) else {
         return Vec::new();
     };
-    better.into_iter().filter(|(_, i, _)| i.overlaps(best)).map(|(_, _, s)| s).collect()
+    // Without an interval, nothing is shown about it.
+    let close = |e: &Estimate| e.interval.is_none_or(|interval| interval.overlaps(best));
+    known.iter().filter(|(estimate, _)| close(estimate)).map(|(_, s)| *s).collect()
 }

@@ -19,7 +19,7 @@ pub(crate) fn verdict(report: &Report) -> Vec<String> {
     match &field {
         Some(field) => {
             said.push(field.time());
-            said.extend(field.memory());
+            said.extend(field.memory(report));
             said.extend(field.front());
         }
         None => said.push(

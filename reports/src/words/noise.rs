@@ -3,7 +3,7 @@
 use crate::analysis::Report;
 use crate::judge::{Verdict, margin};
 use crate::record::{Metric, Role};
-use crate::stats::{Estimate, Interval, MIN_SAMPLES};
+use crate::stats::{Estimate, Interval, MIN_SAMPLES, median};
 use crate::units;
 
 /// The A/A rows in time, with their workloads.
@@ -33,39 +33,42 @@ pub(super) fn distrust(report: &Report) -> Option<String> {
     None
 }
 
-/// What the A/A row says about small differences.
+/// What the A/A rows say about small differences, each on its own workload.
 pub(super) fn noise(report: &Report) -> Option<String> {
     if distrust(report).is_some() {
         return None;
     }
-    let off = |i: Interval| (i.high - 1.0).abs().max((1.0 - i.low).abs());
-    let mut widest: Option<(f64, &str, Estimate)> = None;
-    let mut without = false;
-    for (workload, ratio, _) in repeats(report, Metric::WallS) {
-        let Some(interval) = ratio.interval else {
-            without = true;
-            continue;
-        };
-        if widest.is_none_or(|(most, ..)| off(interval) > most) {
-            widest = Some((off(interval), workload, ratio));
-        }
+    let least =
+        |i: Interval| (i.high - 1.0).abs().max((1.0 - i.low).abs()).max(margin(Metric::WallS));
+    let mut known: Vec<(f64, &str, Estimate)> = repeats(report, Metric::WallS)
+        .filter_map(|(workload, ratio, _)| Some((least(ratio.interval?), workload, ratio)))
+        .collect();
+    known.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let Some(&(most, workload, ratio)) = known.last() else {
+        return repeats(report, Metric::WallS).next().map(|_| {
+            format!(
+                "The A/A row has too few rounds to tell noise from difference: \
+                 {MIN_SAMPLES} are needed."
+            )
+        });
+    };
+    let row = "The A/A row, the reference against itself, reads";
+    let (reads, most) = (units::ratio_interval(ratio), units::percent(most));
+    if report.workloads.len() == 1 {
+        return Some(format!(
+            "{row} {reads}: a difference in time below {most} means nothing here."
+        ));
     }
-    match widest {
-        Some((most, workload, ratio)) => {
-            let on = match report.workloads.len() {
-                1 => String::new(),
-                _ => format!(" at its widest (on {})", units::clip(workload, 40)),
-            };
-            Some(format!(
-                "The A/A row, the reference against itself, reads {}{on}: \
-                 a difference in time below {} means nothing here.",
-                units::ratio_interval(ratio),
-                units::percent(most.max(margin(Metric::WallS)))
-            ))
+    let typical = median(&known.iter().map(|(least, ..)| *least).collect::<Vec<_>>())?;
+    let typical = match known.len() {
+        1 => String::new(),
+        n => {
+            format!("; the median of this limit over {n} workloads is {}", units::percent(typical))
         }
-        None if without => Some(format!(
-            "The A/A row has too few rounds to tell noise from difference: {MIN_SAMPLES} are needed."
-        )),
-        None => None,
-    }
+    };
+    Some(format!(
+        "{row} {reads} at its widest, on {}: a difference in time below {most} means nothing \
+         there{typical}.",
+        units::clip(workload, 40)
+    ))
 }
