@@ -3,14 +3,17 @@
 
 mod probe_common;
 
+use std::env;
 use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use brkpoint::supervise::{Image, Instrument, Launch, LaunchError, Stop, Tracer, run};
 use brkpoint_reports::record::{Exit, Pass};
-use probe_common::{again_as_nobody, compile, has, launch, observe, temp_dir};
+use probe_common::{
+    again_as_nobody, again_as_nobody_with, compile, has, launch, observe, temp_dir, user,
+};
 
 const PASSES: [Pass; 3] = [Pass::Time, Pass::Counts, Pass::Memory];
 
@@ -143,8 +146,7 @@ fn it_is_known_which_programs_had_the_library() {
     let secret = dir.path().join("secret");
     compile("int main(void) { return 0; }\n", &secret, &[]);
     fs::set_permissions(&secret, Permissions::from_mode(0o111)).expect("setting its mode");
-    // SAFETY: takes no arguments.
-    let is_root = unsafe { libc::geteuid() } == 0;
+    let is_root = user() == 0;
     let script = format!(
         "ls / > /dev/null; env -u LD_PRELOAD sort /dev/null; {}; {}; sh -c 'kill -KILL $$'; yes | head -1 >/dev/null",
         bare.display(),
@@ -183,16 +185,130 @@ fn it_is_known_which_programs_had_the_library() {
     again_as_nobody("it_is_known_which_programs_had_the_library");
 }
 
+/// With every tracer of every pass.
+const SETTINGS: [(Pass, Tracer); 5] = [
+    (Pass::Time, Tracer::Auto),
+    (Pass::Counts, Tracer::Notify),
+    (Pass::Counts, Tracer::Ptrace),
+    (Pass::Memory, Tracer::Notify),
+    (Pass::Memory, Tracer::Ptrace),
+];
+
+const SET_UID: &str = "BRKPOINT_TEST_SET_UID";
+
+#[test]
+fn a_set_uid_program_has_the_same_privileges_in_every_pass() {
+    /// Neither root nor nobody.
+    const OWNER: u32 = 65533;
+    if !has("gcc") {
+        return;
+    }
+    let dir = temp_dir();
+    let library = dir.path().join("library.so");
+    compile("int nothing_here;\n", &library, &["-shared", "-fPIC"]);
+    let given = env::var_os(SET_UID).map(PathBuf::from);
+    let program = given.clone().unwrap_or_else(|| dir.path().join("set_uid"));
+    if given.is_none() {
+        let source = "#include <stdio.h>\n#include <unistd.h>\n\
+                      int main(void) { return printf(\"%u\\n\", geteuid()) < 0; }\n";
+        compile(source, &program, &[]);
+        if user() == 0 {
+            chown(&program, Some(OWNER), None).expect("giving the program away");
+        }
+        fs::set_permissions(&program, Permissions::from_mode(0o4755)).expect("setting its mode");
+    }
+    let mut command = launch(&program, &[]);
+    command.library = Some(library.clone());
+    command.env = vec![("LD_PRELOAD".into(), library.into())];
+    // What the kernel says of a program that any pass starts: whether privileges
+    // can be gained depends on what this process may do.
+    let promise = launch("grep", &["NoNewPrivs", "/proc/self/status"]);
+    let stripped = stdout(&promise, Pass::Time).ends_with("1\n");
+    assert!(stripped || user() == 0, "an unprivileged user can install no filter without");
+    let runs_as = if user() == 0 && !stripped { OWNER } else { user() };
+    for (pass, tracer) in SETTINGS {
+        let status = observe(&promise, pass, tracer).stdout.read().expect("output");
+        assert_eq!(status.ends_with(b"1\n"), stripped, "{pass:?} {tracer:?}");
+        let seen = observe(&command, pass, tracer);
+        let user_seen = String::from_utf8(seen.stdout.read().expect("output")).expect("text");
+        assert_eq!(
+            user_seen,
+            format!("{runs_as}\n"),
+            "{pass:?} {tracer:?} (or is {program:?} on a filesystem without set-uid?)"
+        );
+        if pass == Pass::Time {
+            continue;
+        }
+        let [image] = &seen.images[..] else { panic!("{:?}", seen.images) };
+        let reason = image.not_covered.clone().unwrap_or_default();
+        let note = seen.notes.iter().any(|note| note.contains("without its privileges"));
+        let is_own = !stripped || (user() != 0 && given.is_none());
+        assert_eq!(reason.contains("set-uid"), runs_as == OWNER, "{pass:?} {tracer:?}: {image}");
+        assert_eq!(image.covered(), runs_as != OWNER, "{pass:?} {tracer:?}: {image}");
+        assert_eq!(note, !is_own, "{pass:?} {tracer:?}: {:?}", seen.notes);
+    }
+    let other = observe(&launch("true", &[]), Pass::Counts, Tracer::Auto);
+    assert!(other.notes.iter().all(|note| !note.contains("privileges")), "{:?}", other.notes);
+    again_as_nobody_with(
+        "a_set_uid_program_has_the_same_privileges_in_every_pass",
+        &[(SET_UID, &program)],
+    );
+}
+
+#[test]
+fn processes_that_are_killed_are_looked_at_before() {
+    if !has("gcc") {
+        return;
+    }
+    let dir = temp_dir();
+    let library = dir.path().join("library.so");
+    compile("int nothing_here;\n", &library, &["-shared", "-fPIC"]);
+    let observe = |script: &str, pass, tracer, timeout| {
+        let mut command = launch("sh", &["-c", script]);
+        command.library = Some(library.clone());
+        command.env = vec![("LD_PRELOAD".into(), library.clone().into())];
+        command.timeout = Some(Duration::from_millis(timeout));
+        observe(&command, pass, tracer)
+    };
+    for (pass, tracer) in &SETTINGS[1..] {
+        // Long enough to be looked at on a busy machine too.
+        let script = "sleep 1000 & env -u LD_PRELOAD tail -f /dev/null & sleep 1; echo x";
+        let seen = observe(script, *pass, *tracer, 60_000);
+        assert_eq!((seen.exit, seen.killed_descendants), (Exit::Code(0), 2));
+        let named = |name: &str| {
+            let is = |image: &&Image| image.executable.ends_with(name);
+            let mut of = seen.images.iter().filter(is);
+            of.next().cloned().unwrap_or_else(|| panic!("{name}: {:?}", seen.images))
+        };
+        assert!(named("sleep").covered(), "{pass:?} {tracer:?}: {:?}", seen.images);
+        let reason = named("tail").not_covered.unwrap_or_default();
+        assert!(reason.contains("no LD_PRELOAD"), "{pass:?} {tracer:?}: {:?}", seen.images);
+        let uncovered = seen.images.iter().filter(|image| !image.covered()).count();
+        assert_eq!(uncovered, 1, "{pass:?} {tracer:?}: {:?}", seen.images);
+        assert!(seen.notes.iter().all(|note| !note.contains("not known")), "{:?}", seen.notes);
+
+        let seen = observe("exec sleep 1000", *pass, *tracer, 1000);
+        assert_eq!(seen.exit, Exit::TimedOut);
+        assert!(seen.images.iter().any(|i| i.main && i.executable.ends_with("sleep")));
+        assert!(seen.images.iter().all(Image::covered), "{pass:?} {tracer:?}: {:?}", seen.images);
+
+        // Perhaps gone before anybody looked: then nothing is claimed.
+        let seen = observe("kill -KILL $$", *pass, *tracer, 60_000);
+        assert_eq!(seen.exit, Exit::Signal(libc::SIGKILL));
+        assert!(seen.images.iter().all(Image::covered), "{pass:?} {tracer:?}: {:?}", seen.images);
+        let unknown = seen.notes.iter().any(|note| note.starts_with("not known whether"));
+        assert_eq!(unknown, seen.images.is_empty(), "{pass:?} {tracer:?}: {:?}", seen.notes);
+    }
+}
+
 #[test]
 fn the_timed_pass_has_no_instrument() {
     let seen = observe(&launch("sleep", &["0.1"]), Pass::Time, Tracer::Auto);
     assert_eq!(seen.instrument, Instrument::Unused);
     assert!(seen.wall_s >= 0.1 && seen.wall_s < 10.0, "{}", seen.wall_s);
     assert!(seen.syscalls.is_none() && seen.images.is_empty() && seen.series.is_none());
-    let filters = stdout(
-        &launch("grep", &["-E", "Seccomp:|NoNewPrivs|TracerPid", "/proc/self/status"]),
-        Pass::Time,
-    );
+    let filters =
+        stdout(&launch("grep", &["-E", "Seccomp:|TracerPid", "/proc/self/status"]), Pass::Time);
     assert!(filters.lines().all(|line| line.ends_with("\t0")), "{filters}");
     let spin = "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done";
     let seen =

@@ -5,6 +5,8 @@ mod probe_common;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -85,11 +87,12 @@ fn a_request_to_stop_kills_all_and_is_an_error() {
         let _ = fs::remove_file(&file);
         let script = format!("sleep 1000 & echo $! > {}; wait", file.display());
         let command = Launch { tracer, ..launch("sh", &["-c", &script]) };
-        let stop = Stop::default();
+        let asked = Arc::new(AtomicBool::new(false));
+        let stop = Stop::new(Arc::clone(&asked));
         let result = thread::scope(|scope| {
             let run = scope.spawn(|| run(&command, pass, &stop));
             let pid = pid_in(&file);
-            stop.set();
+            asked.store(true, SeqCst);
             let result = run.join().expect("no panic");
             assert!(!is_alive(pid), "{pass:?} {tracer:?}");
             result

@@ -62,36 +62,30 @@ struct Abi {
     calls: &'static [(u32, Kind)],
 }
 
-macro_rules! native {
-    ($arch:literal, $audit:literal, $ignore:literal) => {
-        #[cfg(target_arch = $arch)]
-        const NATIVE: Abi = Abi {
-            audit_arch: $audit,
-            ignore: $ignore,
-            calls: &[
-                (libc::SYS_brk as u32, Kind::Memory(Call::Brk, 0)),
-                (libc::SYS_mmap as u32, Kind::Memory(Call::Mmap, 1)),
-                (libc::SYS_munmap as u32, Kind::Memory(Call::Munmap, 1)),
-                (libc::SYS_mremap as u32, Kind::Memory(Call::Mremap, 2)),
-                (libc::SYS_madvise as u32, Kind::Memory(Call::Madvise, 1)),
-                (libc::SYS_mprotect as u32, Kind::Memory(Call::Mprotect, 1)),
-                (libc::SYS_prctl as u32, Kind::Marker),
-                (libc::SYS_execve as u32, Kind::Exec),
-                (libc::SYS_execveat as u32, Kind::Exec),
-                (libc::SYS_exit as u32, Kind::Exit),
-                (libc::SYS_exit_group as u32, Kind::Exit),
-            ],
-        };
-    };
-}
+#[cfg(not(target_arch = "x86_64"))]
+compile_error!("the calling conventions of this machine's kernel are not listed here");
 
-// The x32 ABI is x86-64 with bit 30 set; the memory calls have the same numbers.
-native!("x86_64", 0xC000_003E, 0x4000_0000);
-native!("aarch64", 0xC000_00B7, 0);
+/// The x32 ABI is x86-64 with bit 30 set; the memory calls have the same numbers.
+const NATIVE: Abi = Abi {
+    audit_arch: 0xC000_003E,
+    ignore: 0x4000_0000,
+    calls: &[
+        (libc::SYS_brk as u32, Kind::Memory(Call::Brk, 0)),
+        (libc::SYS_mmap as u32, Kind::Memory(Call::Mmap, 1)),
+        (libc::SYS_munmap as u32, Kind::Memory(Call::Munmap, 1)),
+        (libc::SYS_mremap as u32, Kind::Memory(Call::Mremap, 2)),
+        (libc::SYS_madvise as u32, Kind::Memory(Call::Madvise, 1)),
+        (libc::SYS_mprotect as u32, Kind::Memory(Call::Mprotect, 1)),
+        (libc::SYS_prctl as u32, Kind::Marker),
+        (libc::SYS_execve as u32, Kind::Exec),
+        (libc::SYS_execveat as u32, Kind::Exec),
+        (libc::SYS_exit as u32, Kind::Exit),
+        (libc::SYS_exit_group as u32, Kind::Exit),
+    ],
+};
 
 /// 32-bit programs under a 64-bit x86 kernel. Its old `mmap` (90) takes its
 /// arguments in memory: the call is counted, its length unknown.
-#[cfg(target_arch = "x86_64")]
 const I386: Abi = Abi {
     audit_arch: 0x4000_0003,
     ignore: 0,
@@ -112,13 +106,9 @@ const I386: Abi = Abi {
 };
 
 /// In place of an argument's index: no argument is a length.
-#[cfg(target_arch = "x86_64")]
 const NO_LENGTH: usize = usize::MAX;
 
-#[cfg(target_arch = "x86_64")]
 const ABIS: &[Abi] = &[NATIVE, I386];
-#[cfg(target_arch = "aarch64")]
-const ABIS: &[Abi] = &[NATIVE];
 
 /// What a call means here; `None`: nothing (a `prctl` of another kind, say).
 pub(super) fn classify(audit_arch: u32, number: u32, args: &[u64; 6]) -> Option<Event> {
@@ -141,7 +131,7 @@ pub(super) fn filter(memory: bool, action: u32) -> Vec<libc::sock_filter> {
     // Offsets in `struct seccomp_data`; the low half of the first argument.
     const NUMBER: u32 = 0;
     const ARCH: u32 = 4;
-    const ARGUMENT: u32 = 16 + if cfg!(target_endian = "big") { 4 } else { 0 };
+    const ARGUMENT: u32 = 16;
     let load = |offset| instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, offset, 0, 0);
     let unless_equal =
         |k, skip| instruction(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, k, 0, skip);

@@ -66,8 +66,12 @@ fn run(plan: &Plan) -> Result<std::convert::Infallible, (Step, io::Error)> {
 }
 
 /// Installs the filter that the harness can serve: a listener if there may be
-/// one, else one for a tracer.
+/// one, else one for a tracer. What the filter takes is done without one too, so
+/// that the program runs alike in every pass.
 fn agree_on_instrument(plan: &Plan) -> io::Result<()> {
+    if plan.unprivileged {
+        sys::prctl(libc::PR_SET_NO_NEW_PRIVS, 1)?;
+    }
     let talk = plan.child_talk;
     let mut errno = 0;
     match plan.tracer {

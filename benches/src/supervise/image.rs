@@ -1,6 +1,7 @@
 //! The programs that the tree ran, and whether the preload library was in each.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::ffi::CString;
 use std::fmt;
 use std::fs::File;
 use std::io::Read;
@@ -9,7 +10,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::sys::Pid;
-use super::{LaunchError, process};
+use super::{LaunchError, process, sys};
 
 /// A program that ran in the tree.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -28,6 +29,20 @@ impl Image {
     /// Whether the library answered, as far as one was asked for.
     pub fn covered(&self) -> bool {
         self.not_covered.is_none()
+    }
+
+    /// Whether its file grants privileges that this process does not have.
+    pub(super) fn grants_privileges(&self) -> bool {
+        // Where the file is unknown there is only a name, without a path.
+        let Ok(metadata) = self.executable.metadata() else { return false };
+        let Ok(path) = CString::new(self.executable.as_os_str().as_bytes()) else { return false };
+        let (uid, gid) = sys::effective_ids();
+        let has = |bit| metadata.mode() & bit == bit;
+        self.executable.is_absolute()
+            && (has(libc::S_ISUID) && metadata.uid() != uid
+                || has(libc::S_ISGID | libc::S_IXGRP) && metadata.gid() != gid
+                // Root has no use for them.
+                || uid != 0 && sys::has_attribute(&path, c"security.capability"))
     }
 }
 
@@ -70,12 +85,15 @@ impl Library {
 struct Pending {
     executable: Option<PathBuf>,
     calls: u32,
+    rounds: u32,
+    /// As it was in the latest round, if that told anything.
+    seen: Option<Image>,
 }
 
 /// Collects [`Image`]s. A process is looked at when it is about to exec or to
 /// end, while it is stopped, so that nothing is added to what is counted. One
 /// that a signal ends has no such stop; so each is also looked at after 8, 16,
-/// 32, ... watched calls until the library is seen.
+/// 32, ... watched calls until the library is seen, and in rounds while it runs.
 #[derive(Debug)]
 pub(super) struct Images {
     main: Pid,
@@ -115,9 +133,35 @@ impl Images {
     /// `thread` of `process` is stopped at its last call in this program.
     pub(super) fn look(&mut self, thread: Pid, process: Pid) {
         self.pending.remove(&process);
-        let Some(executable) = process::executable(thread) else { return };
+        if let Some(image) = self.image(thread, process) {
+            self.add(image);
+        }
+    }
+
+    /// A round of looks at the processes that run, for the case that a signal ends
+    /// them: in their 2nd, 4th, 8th ... round; the latest counts. The exec may be
+    /// still under way in the first one, and what there is, the program before it.
+    pub(super) fn look_round(&mut self) {
+        for (process, mut pending) in std::mem::take(&mut self.pending) {
+            pending.rounds += 1;
+            if pending.rounds >= 2
+                && pending.rounds.is_power_of_two()
+                && let Some(image) = self.image(process, process)
+                // Only of one that is alive even now was all to be seen.
+                && process::status(process).is_some_and(|status| status.rss_bytes > 0)
+            {
+                pending.executable = Some(image.executable.clone());
+                let is_early = image.not_covered.as_deref().is_some_and(|r| EARLY.contains(&r));
+                pending.seen = (!is_early).then_some(image);
+            }
+            self.pending.insert(process, pending);
+        }
+    }
+
+    fn image(&self, thread: Pid, process: Pid) -> Option<Image> {
+        let executable = process::executable(thread)?;
         let not_covered = self.library.as_ref().and_then(|library| why_not(library, thread));
-        self.add(Image { executable, main: process == self.main, not_covered });
+        Some(Image { executable, main: process == self.main, not_covered })
     }
 
     fn add(&mut self, image: Image) {
@@ -126,20 +170,40 @@ impl Images {
         }
     }
 
-    /// All that were found, in the order of being found.
-    pub(super) fn finish(mut self) -> Vec<Image> {
-        for (process, pending) in std::mem::take(&mut self.pending) {
-            let reason = "a signal ended it before its mappings were seen";
-            let unseen = PathBuf::from(format!("process {process}"));
-            self.add(Image {
-                executable: pending.executable.unwrap_or(unseen),
-                main: process == self.main,
-                not_covered: self.library.is_some().then(|| reason.to_owned()),
-            });
+    /// All that were found, in the order of being found, and what is to be said of
+    /// those that were not seen.
+    pub(super) fn finish(mut self) -> (Vec<Image>, Option<String>) {
+        let mut unseen = false;
+        let mut names = BTreeSet::new();
+        for pending in std::mem::take(&mut self.pending).into_values() {
+            if let Some(image) = pending.seen {
+                self.add(image);
+            } else {
+                unseen = true;
+                names.extend(pending.executable.map(|path| path.display().to_string()));
+            }
         }
-        self.found
+        let names = if names.is_empty() {
+            String::new()
+        } else {
+            format!(" ({})", Vec::from_iter(names).join(", "))
+        };
+        // Without ids or numbers: each round of a benchmark should say the same.
+        let note = (unseen && self.library.is_some()).then(|| {
+            format!(
+                "not known whether the library was in every process: a signal ended some before \
+                 their mappings were seen{names}"
+            )
+        });
+        (self.found, note)
     }
 }
+
+const NO_ENVIRONMENT: &str = "its environment was empty";
+const NOT_LOADED: &str = "LD_PRELOAD was set, but the loader did not load the library";
+
+/// The reasons that are also seen where a program is still being loaded.
+const EARLY: [&str; 2] = [NO_ENVIRONMENT, NOT_LOADED];
 
 /// The likely reason why the library is not in a process; `None`: it is.
 fn why_not(library: &Library, thread: Pid) -> Option<String> {
@@ -159,9 +223,8 @@ fn why_not(library: &Library, thread: Pid) -> Option<String> {
     } else {
         match process::environment(thread) {
             None => "not mapped, and its environment may not be read",
-            Some(e) if e.split(|&b| b == 0).any(|v| v.starts_with(b"LD_PRELOAD=")) => {
-                "LD_PRELOAD was set, but the loader did not load the library"
-            }
+            Some(e) if e.is_empty() => NO_ENVIRONMENT,
+            Some(e) if e.split(|&b| b == 0).any(|v| v.starts_with(b"LD_PRELOAD=")) => NOT_LOADED,
             Some(_) => "its environment had no LD_PRELOAD",
         }
     };
@@ -181,8 +244,7 @@ fn elf_header(thread: Pid) -> Option<ElfKind> {
     let mut head = Vec::new();
     File::open(format!("/proc/{thread}/exe")).ok()?.take(4096).read_to_end(&mut head).ok()?;
     let u16_at = |at: usize| Some(u16::from_ne_bytes(head.get(at..at + 2)?.try_into().ok()?));
-    let own_machine = if cfg!(target_arch = "x86_64") { libc::EM_X86_64 } else { libc::EM_AARCH64 };
-    if *head.get(4)? != libc::ELFCLASS64 || u16_at(18)? != own_machine {
+    if *head.get(4)? != libc::ELFCLASS64 || u16_at(18)? != libc::EM_X86_64 {
         return Some(ElfKind::Foreign);
     }
     let table = u64::from_ne_bytes(head.get(32..40)?.try_into().ok()?) as usize;
@@ -194,4 +256,30 @@ fn elf_header(thread: Pid) -> Option<ElfKind> {
         }
     }
     Some(ElfKind::Static)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two processes that ended unseen, of one of which the file is known.
+    fn unseen(library: Option<Library>) -> (Vec<Image>, Option<String>) {
+        let mut images = Images::new(1, library);
+        let known = Pending { executable: Some(PathBuf::from("/bin/known")), ..Pending::default() };
+        images.pending.extend([(i32::MAX, Pending::default()), (i32::MAX - 1, known)]);
+        images.look_round();
+        images.look_round();
+        images.finish()
+    }
+
+    #[test]
+    fn nothing_is_claimed_of_what_was_not_seen() {
+        let library = Library::new(Path::new("/proc/self/exe")).expect("this program is a file");
+        let (images, note) = unseen(Some(library));
+        assert!(images.is_empty(), "{images:?}");
+        let note = note.expect("the library may have been missing");
+        assert!(note.starts_with("not known") && note.ends_with("(/bin/known)"), "{note}");
+        assert!(!note.contains(|c: char| c.is_ascii_digit()), "an id of a process: {note}");
+        assert_eq!(unseen(None).1, None);
+    }
 }

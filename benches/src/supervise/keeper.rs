@@ -24,7 +24,7 @@ use super::sys::{self, Pid};
 
 /// How long processes that outlive the program may take to end by themselves:
 /// the end of a pipeline often does, and its figures should not depend on luck.
-const GRACE_NS: u64 = 100_000_000;
+pub(super) const GRACE_NS: u64 = 100_000_000;
 /// When killing is given up (a set-uid program of another user, say).
 pub(super) const GIVE_UP_NS: u64 = 5_000_000_000;
 /// Pause between rounds of killing.

@@ -76,6 +76,8 @@ pub(super) struct Ledger {
 pub(super) struct Totals {
     pub(super) syscalls: Syscalls,
     pub(super) images: Vec<Image>,
+    /// What is to be said of processes whose image was not seen.
+    pub(super) unseen: Option<String>,
     pub(super) peak_rss_bytes: u64,
     pub(super) unread_breaks: u64,
 }
@@ -148,10 +150,17 @@ impl Ledger {
         wanted.saturating_add(page - 1).saturating_sub(end) / page * page
     }
 
+    /// A look at running processes, for the case that a signal ends them.
+    pub(super) fn look_round(&mut self) {
+        self.images.look_round();
+    }
+
     pub(super) fn finish(self) -> Totals {
+        let (images, unseen) = self.images.finish();
         Totals {
             syscalls: self.syscalls,
-            images: self.images.finish(),
+            images,
+            unseen,
             peak_rss_bytes: self.peak_rss_bytes,
             unread_breaks: self.unread_breaks,
         }

@@ -19,6 +19,13 @@
 //! | counts | memory calls, markers, exec, exit | fixed |
 //! | memory | exec, exit; RSS by a timer | random |
 //!
+//! The program runs alike in every pass. Where the harness may not watch programs
+//! that gain privileges by exec (it lacks `CAP_SYS_ADMIN` or `CAP_SYS_PTRACE`), no
+//! exec grants any, in the time pass neither: a set-uid program runs as its caller,
+//! with the library, and [`Observation::notes`] say so. Where the harness may, such
+//! a program gets its privileges, its loader ignores `LD_PRELOAD`, and its
+//! [`Image`] is not covered.
+//!
 //! Whatever `run` returns, no process of the tree is left; if the harness is
 //! killed, the keeper sees that and kills the tree. If the keeper is killed, the
 //! program is killed with it, and descendants of the program may stay.
@@ -42,6 +49,7 @@ mod sys;
 mod trace;
 mod watch;
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::ffi::OsStringExt;
@@ -133,14 +141,10 @@ impl Instrument {
 pub struct Stop(Arc<AtomicBool>);
 
 impl Stop {
-    /// One that is set when `flag` is.
+    /// One that is set when `flag` is: that ends the run that watches it, and any
+    /// that begins later.
     pub fn new(flag: Arc<AtomicBool>) -> Stop {
         Stop(flag)
-    }
-
-    /// Ends the run that watches this, and any that begins later.
-    pub fn set(&self) {
-        self.0.store(true, SeqCst);
     }
 
     /// Whether it was asked for.
@@ -289,6 +293,15 @@ fn observe(plan: Plan, watched: Watched) -> io::Result<Observation> {
         peak_rss_bytes = sampled.map(|sampled| sampled.max(totals.peak_rss_bytes));
         syscalls = (plan.pass == Pass::Counts).then_some(totals.syscalls);
         images = totals.images;
+        notes.extend(totals.unseen);
+        let stripped: BTreeSet<_> = images
+            .iter()
+            .filter(|image| plan.unprivileged && image.grants_privileges())
+            .map(|image| {
+                format!("{}: runs without its privileges here", image.executable.display())
+            })
+            .collect();
+        notes.extend(stripped);
     }
     Ok(Observation {
         exit,

@@ -13,7 +13,7 @@ use std::ptr;
 use brkpoint_reports::record::Pass;
 
 use super::board::SharedBoard;
-use super::{Launch, LaunchError, Tracer, calls, sys};
+use super::{Launch, LaunchError, Tracer, calls, process, sys};
 
 /// Stack of the child until it execs, in bytes.
 const CHILD_STACK: usize = 64 * 1024;
@@ -29,6 +29,8 @@ pub(super) struct Plan {
     pub(super) stderr: File,
     pub(super) pass: Pass,
     pub(super) tracer: Tracer,
+    /// No program of the tree gains privileges by exec, in whatever pass.
+    pub(super) unprivileged: bool,
     pub(super) notify_filter: Vec<libc::sock_filter>,
     pub(super) trace_filter: Vec<libc::sock_filter>,
     pub(super) board: SharedBoard,
@@ -110,6 +112,7 @@ impl Plan {
             stderr,
             pass,
             tracer: if pass == Pass::Time { Tracer::None } else { launch.tracer },
+            unprivileged: !process::may_watch_privileged(),
             notify_filter: calls::filter(memory, libc::SECCOMP_RET_USER_NOTIF),
             trace_filter: calls::filter(memory, libc::SECCOMP_RET_TRACE),
             board,

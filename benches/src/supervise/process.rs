@@ -33,6 +33,18 @@ pub(super) fn status(thread: Pid) -> Option<Status> {
     Some(status)
 }
 
+/// Whether exec can grant privileges to a child of this thread, and this thread may
+/// then still watch it: install a filter without promising that no exec grants any
+/// (`CAP_SYS_ADMIN`), and trace and look at what has more privileges than its user
+/// (`CAP_SYS_PTRACE`).
+pub(super) fn may_watch_privileged() -> bool {
+    const NEEDED: u64 = 1 << 19 | 1 << 21;
+    let status = fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
+    let field = |name| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+    let held = field("CapEff:").and_then(|hex| u64::from_str_radix(hex, 16).ok()).unwrap_or(0);
+    held & NEEDED == NEEDED && field("NoNewPrivs:") == Some("0")
+}
+
 /// The direct children of all threads of a process.
 pub(super) fn children(process: Pid) -> Vec<Pid> {
     let Ok(tasks) = fs::read_dir(format!("/proc/{process}/task")) else { return Vec::new() };

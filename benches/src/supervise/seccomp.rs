@@ -32,28 +32,14 @@ pub(super) fn trace(filter: &[libc::sock_filter]) -> io::Result<()> {
     install(filter, libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW).map(|_| ())
 }
 
-/// Without privileges a filter needs the promise that no exec will grant any;
-/// the promise is only made where it is needed.
+/// Needs privileges, or the promise that no exec will grant any: see
+/// `process::may_watch_privileged`.
 fn install(filter: &[libc::sock_filter], flags: libc::c_ulong) -> io::Result<libc::c_long> {
     let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_ptr().cast_mut() };
-    let set = || {
-        // SAFETY: `program` describes `filter`, which the kernel copies.
-        sys::check_long(unsafe {
-            libc::syscall(
-                libc::SYS_seccomp,
-                libc::SECCOMP_SET_MODE_FILTER,
-                flags,
-                &raw const program,
-            )
-        })
-    };
-    match set() {
-        Err(e) if e.raw_os_error() == Some(libc::EACCES) => {
-            sys::prctl(libc::PR_SET_NO_NEW_PRIVS, 1)?;
-            set()
-        }
-        result => result,
-    }
+    // SAFETY: `program` describes `filter`, which the kernel copies.
+    sys::check_long(unsafe {
+        libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program)
+    })
 }
 
 /// A thread stopped at the entry of a watched call.

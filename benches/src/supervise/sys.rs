@@ -359,6 +359,18 @@ pub(super) fn may_execute(path: &std::ffi::CStr) -> bool {
     unsafe { libc::faccessat(libc::AT_FDCWD, path.as_ptr(), libc::X_OK, libc::AT_EACCESS) == 0 }
 }
 
+/// Whether the file carries an extended attribute of that name.
+pub(super) fn has_attribute(path: &std::ffi::CStr, name: &std::ffi::CStr) -> bool {
+    // SAFETY: both are C strings; of a length of 0, no buffer is written.
+    unsafe { libc::getxattr(path.as_ptr(), name.as_ptr(), ptr::null_mut(), 0) > 0 }
+}
+
+/// Effective user and group of this process.
+pub(super) fn effective_ids() -> (libc::uid_t, libc::gid_t) {
+    // SAFETY: no arguments.
+    unsafe { (libc::geteuid(), libc::getegid()) }
+}
+
 /// Ends this process at once: no destructors, no buffers flushed. Fork-safe.
 pub(super) fn exit_now(status: libc::c_int) -> ! {
     // SAFETY: does not return.

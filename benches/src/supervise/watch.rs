@@ -14,10 +14,14 @@ use super::ledger::{Ledger, Totals};
 use super::plan::{Ends, Plan};
 use super::rss::Sampler;
 use super::sys::{self, Pid};
-use super::{Instrument, Launch, LaunchError, Stop, Tracer, calls, seccomp, trace};
+use super::{Instrument, Launch, LaunchError, Stop, Tracer, calls, keeper, seccomp, trace};
 
 /// How often a request to stop is looked for.
 const STOP_EVERY_NS: u64 = 50_000_000;
+
+/// How often running processes are looked at: several times while those that
+/// outlive the program are left in peace.
+const LOOK_EVERY_NS: u64 = keeper::GRACE_NS / 5;
 
 /// The most that the tree may write to standard output and standard error, in bytes.
 pub(super) const MAX_OUTPUT: u64 = 4 << 30;
@@ -53,6 +57,7 @@ pub(super) fn watch(
             sys::monotonic_ns().saturating_add(u64::try_from(t.as_nanos()).unwrap_or(u64::MAX))
         }),
         sampler: (plan.pass == Pass::Memory).then(Sampler::new),
+        next_look_ns: 0,
         stopping: false,
         interrupted: false,
         flooded: false,
@@ -125,6 +130,7 @@ struct Watch<'a> {
     stop: &'a Stop,
     deadline_ns: Option<u64>,
     sampler: Option<Sampler>,
+    next_look_ns: u64,
     /// The keeper was asked to kill the tree.
     stopping: bool,
     interrupted: bool,
@@ -167,7 +173,8 @@ impl Watch<'_> {
         let listener = notified.as_ref().map_or(-1, |(listener, _)| listener.as_raw_fd());
         let mut fds = [sys::pollfd(self.ends.life.as_raw_fd()), sys::pollfd(listener)];
         loop {
-            sys::poll(&mut fds, Some(self.chores()))?;
+            let ledger = notified.as_mut().map(|(_, ledger)| ledger);
+            sys::poll(&mut fds, Some(self.chores(ledger)))?;
             if fds[1].revents & libc::POLLIN != 0
                 && let Some((listener, ledger)) = notified
             {
@@ -181,9 +188,9 @@ impl Watch<'_> {
         }
     }
 
-    /// What time brings: samples, the deadline, a request to stop. How long until
-    /// the next of these, in ns.
-    fn chores(&mut self) -> u64 {
+    /// What time brings: samples, looks, the deadline, a request to stop. How long
+    /// until the next of these, in ns. (A tracer needs no looks: it sees every end.)
+    fn chores(&mut self, notified: Option<&mut Ledger>) -> u64 {
         let now = sys::monotonic_ns();
         let mut pause = STOP_EVERY_NS;
         if !self.stopping {
@@ -197,9 +204,17 @@ impl Watch<'_> {
             }
         }
         let board = &*self.plan.board;
+        // Before its exec the child is a piece of the harness.
+        let started = board.started.load(SeqCst) == 1;
+        if let Some(ledger) = notified.filter(|_| started) {
+            if now >= self.next_look_ns {
+                ledger.look_round();
+                self.next_look_ns = now + LOOK_EVERY_NS;
+            }
+            pause = pause.min(self.next_look_ns - now);
+        }
         if let Some(sampler) = &mut self.sampler {
-            // Before its exec the child is a piece of the harness.
-            if board.started.load(SeqCst) == 1 {
+            if started {
                 let since_start = now.saturating_sub(board.start_ns.load(SeqCst));
                 sampler.sample(self.keeper, since_start);
                 pause = pause.min(sampler.due_in(since_start));

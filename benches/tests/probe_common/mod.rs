@@ -80,11 +80,21 @@ pub fn temp_dir() -> tempfile::TempDir {
     dir
 }
 
+/// Effective user of this process.
+pub fn user() -> u32 {
+    // SAFETY: takes no arguments.
+    unsafe { libc::geteuid() }
+}
+
 /// Runs the test `name` of this binary once more as an unprivileged user; if this
 /// is one already, there is nothing to add to the test itself.
 pub fn again_as_nobody(name: &str) {
-    // SAFETY: takes no arguments.
-    if unsafe { libc::geteuid() } != 0 || env::var_os(AS_NOBODY).is_some() {
+    again_as_nobody_with(name, &[]);
+}
+
+/// The same with variables set.
+pub fn again_as_nobody_with(name: &str, env: &[(&str, &Path)]) {
+    if user() != 0 || env::var_os(AS_NOBODY).is_some() {
         return;
     }
     let dir = temp_dir();
@@ -92,11 +102,19 @@ pub fn again_as_nobody(name: &str) {
     fs::create_dir(&own).expect("making a directory");
     chown(&own, Some(NOBODY), Some(NOBODY)).expect("giving it away");
     let test = dir.path().join("test");
-    fs::copy(env::current_exe().expect("finding this program"), &test).expect("copying it");
+    // Not by this process: while another thread forks, the copy could be taken for
+    // open, and not be executed.
+    let copied = Command::new("cp")
+        .arg(env::current_exe().expect("finding this program"))
+        .arg(&test)
+        .status()
+        .expect("starting cp");
+    assert!(copied.success(), "copying this program: {copied}");
     fs::set_permissions(&test, Permissions::from_mode(0o755)).expect("opening it to all");
     let output = Command::new(&test)
         .args(["--exact", name, "--nocapture", "--test-threads=1"])
         .env(AS_NOBODY, "1")
+        .envs(env.iter().copied())
         .env("TMPDIR", &own)
         .env("HOME", &own)
         .current_dir(&own)
