@@ -168,8 +168,8 @@ fn jemalloc_decay_decides_whether_memory_goes_back() {
     let never = Calls::of("jemalloc:dirty_decay_ms=-1", "large-touch");
     assert!(at_once.mentions("MADV_DONTNEED") > 10, "{}", at_once.counts());
     assert_eq!(never.mentions("MADV_DONTNEED"), 0, "{}", never.counts());
-    let muzzy = Calls::of_scale("jemalloc:dirty_decay_ms=1,muzzy_decay_ms=10000", "straddle", 0.3);
-    let straight = Calls::of_scale("jemalloc:dirty_decay_ms=1,muzzy_decay_ms=0", "straddle", 0.3);
+    let muzzy = Calls::of_scale("jemalloc:dirty_decay_ms=1,muzzy_decay_ms=10000", "straddle", 0.75);
+    let straight = Calls::of_scale("jemalloc:dirty_decay_ms=1,muzzy_decay_ms=0", "straddle", 0.75);
     assert!(muzzy.mentions("MADV_FREE") > 0, "{}", muzzy.counts());
     assert_eq!(straight.mentions("MADV_FREE"), 0, "{}", straight.counts());
 }
