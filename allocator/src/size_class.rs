@@ -1,4 +1,5 @@
-//! The size-class schemes: how a request below the mmap threshold is rounded.
+//! The size-class schemes: how a request below the mmap threshold is rounded,
+//! and the numbers that small classes go by.
 
 use crate::config::SizeClasses;
 
@@ -41,6 +42,79 @@ const fn stepped(size: usize, steps: usize) -> usize {
     let below = 1 << (size - 1).ilog2();
     let step = below / steps;
     if step <= GRAIN { size } else { size.next_multiple_of(step) }
+}
+
+/// Requests of up to this many bytes have classes with numbers.
+pub(crate) const NUMBERED_MOST: usize = 32 << 10;
+/// The last number there may be. A scheme with more classes below
+/// [`NUMBERED_MOST`] numbers only its first.
+pub(crate) const CLASS_LAST: usize = 127;
+
+/// The classes of one scheme, numbered from 1: the table that units and thread
+/// caches go by. 0 stands for "no such class".
+///
+/// ```text
+/// sizes[1] < sizes[2] < ... < sizes[last]
+/// of(n) == c > 0   =>  sizes[c - 1] < n <= sizes[c] == round(n)       (n > 0)
+/// of(n) == 0      <=>  n > sizes[last]
+/// ```
+pub(crate) struct Classes {
+    sizes: [u32; CLASS_LAST + 1],
+    last: u8,
+    of_grains: [u8; NUMBERED_MOST / GRAIN + 1],
+}
+
+impl Classes {
+    pub(crate) const fn new(scheme: SizeClasses) -> Classes {
+        let mut classes = Classes {
+            sizes: [0; CLASS_LAST + 1],
+            last: 0,
+            of_grains: [0; NUMBERED_MOST / GRAIN + 1],
+        };
+        let mut grains = 0;
+        while (classes.last as usize) < CLASS_LAST {
+            let size = scheme.round(classes.sizes[classes.last as usize] as usize + 1);
+            if size > NUMBERED_MOST {
+                break;
+            }
+            classes.last += 1;
+            classes.sizes[classes.last as usize] = size as u32;
+            while grains * GRAIN <= size {
+                classes.of_grains[grains] = classes.last;
+                grains += 1;
+            }
+        }
+        classes
+    }
+
+    /// The class of a request, or 0.
+    #[inline]
+    pub(crate) fn of(&self, request: usize) -> usize {
+        match self.of_grains.get(request.div_ceil(GRAIN)) {
+            Some(&class) => usize::from(class),
+            None => 0,
+        }
+    }
+
+    /// The last class whose blocks fit into `bytes`, or 0.
+    pub(crate) fn within(&self, bytes: usize) -> usize {
+        match self.of(bytes) {
+            0 if bytes >= self.size(self.last()) => self.last(),
+            class if self.size(class) <= bytes => class,
+            class => class - 1,
+        }
+    }
+
+    /// The bytes of a block of `class`.
+    #[inline]
+    pub(crate) const fn size(&self, class: usize) -> usize {
+        self.sizes[class] as usize
+    }
+
+    /// The largest number.
+    pub(crate) const fn last(&self) -> usize {
+        self.last as usize
+    }
 }
 
 /// Each scheme keeps the promises of `round` on requests up to 64 KiB and
@@ -91,6 +165,25 @@ mod tests {
             seen.dedup();
             assert_eq!(seen.len(), classes, "{scheme}");
         }
+    }
+
+    #[test]
+    fn numbers_and_sizes_agree_with_rounding() {
+        for &scheme in SizeClasses::ALL {
+            let classes = Classes::new(scheme);
+            let most = classes.size(classes.last());
+            for request in 0..=NUMBERED_MOST + 1 {
+                let class = classes.of(request);
+                assert_eq!(class == 0, request > most, "{scheme} {request}");
+                if class > 0 {
+                    assert_eq!(classes.size(class), scheme.round(request), "{scheme} {request}");
+                }
+                let within = classes.within(request);
+                assert!(classes.size(within) <= request);
+                assert!(within == classes.last() || classes.size(within + 1) > request);
+            }
+        }
+        assert_eq!(Classes::new(SizeClasses::Steps8).last(), 72);
     }
 
     proptest! {

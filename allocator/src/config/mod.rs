@@ -15,7 +15,7 @@ mod value;
 pub(crate) use environment::apply_environment;
 pub use preset::Preset;
 use value::Setting;
-pub use value::{BreakSource, Bytes, Count, MmapThreshold, SizeClasses, Switch, Trim};
+pub use value::{BreakSource, Bytes, Count, Metadata, MmapThreshold, SizeClasses, Switch, Trim};
 
 /// One row of the options table.
 #[derive(Clone, Copy)]
@@ -102,7 +102,13 @@ options! {
     /// How many blocks may have mappings of their own at a time; beyond it they come from the heap.
     mmap_max: Count = Count(65_536), "BRKPOINT_MMAP_MAX";
     /// The scheme by which requests below the mmap threshold are rounded up.
-    size_classes: SizeClasses = SizeClasses::Spacing16, "BRKPOINT_SIZE_CLASSES";
+    size_classes: SizeClasses = SizeClasses::Steps8, "BRKPOINT_SIZE_CLASSES";
+    /// Where the heap writes down what it knows of a small block.
+    metadata: Metadata = Metadata::OutOfBand, "BRKPOINT_METADATA";
+    /// The largest class in bytes, up to 1K, whose blocks lie side by side in units without headers; 0 for none.
+    slab_max: Bytes = Bytes(1 << 10), "BRKPOINT_SLAB_MAX";
+    /// Bytes of freed blocks that a thread keeps for itself of each size class; 0 turns thread caches off.
+    thread_cache: Bytes = Bytes(16 << 10), "BRKPOINT_THREAD_CACHE";
     /// When free memory at the break goes back to the OS.
     trim: Trim = Trim::Threshold, "BRKPOINT_TRIM";
     /// The size in bytes of the top above which `trim=threshold` gives memory back.

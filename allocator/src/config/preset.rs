@@ -3,7 +3,7 @@
 use core::fmt;
 
 use super::value::named;
-use super::{Bytes, Config, MmapThreshold, Trim};
+use super::{Bytes, Config, Metadata, MmapThreshold, SizeClasses, Trim};
 
 pub(super) const ENV: &str = "BRKPOINT_PRESET";
 pub(super) const MEANING: &str =
@@ -11,7 +11,8 @@ pub(super) const MEANING: &str =
 pub(super) const VALUES: &str = <Preset as super::Setting>::VALUES;
 
 named! {
-    /// A named combination of settings.
+    /// A named combination of settings. All but `default` are the textbook's:
+    /// a header left of each block, and sizes rounded to 16 bytes.
     Preset {
         /// No mappings: every block comes from the break.
         BrkOnly = "brk-only",
@@ -41,6 +42,8 @@ impl Preset {
             trim: Trim::Threshold,
             trim_threshold: Bytes(128 << 10),
             top_pad: Bytes(128 << 10),
+            size_classes: SizeClasses::Spacing16,
+            metadata: Metadata::Header,
             ..Config::DEFAULT
         };
         let mmap_threshold = match self {

@@ -198,6 +198,21 @@ named! {
 }
 
 named! {
+    /// Where the heap writes down what it knows of a small block.
+    Metadata {
+        /// In a header of 16 bytes left of each block: the textbook's layout.
+        /// Every free is checked: a double free, a pointer that is no block's
+        /// and an overwritten header are noticed.
+        Header = "header",
+        /// In tables apart from blocks of up to `slab_max` bytes, one bit a
+        /// block. A double free, or the free of what is no block's start, is
+        /// noticed only when the block leaves its thread's cache, and never
+        /// if it was handed out again in between.
+        OutOfBand = "out-of-band",
+    }
+}
+
+named! {
     /// When free memory at the break goes back to the OS.
     Trim {
         /// Never; the footprint of the heap is its peak.

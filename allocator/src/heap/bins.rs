@@ -11,7 +11,7 @@
 //! chunk in heads[r][c]  <=>  its state is Free and place(its size) == (r, c)
 //! ```
 
-use super::chunk::{CHUNK_LEAST, Chunk, State};
+use super::chunk::{CHUNK_LEAST, Chunk, HEADER, State};
 use super::misuse::corrupt;
 
 /// log2 of the first size beyond the first row.
@@ -41,6 +41,20 @@ pub(super) const fn place(size: usize) -> (usize, usize) {
     let bits = size.ilog2();
     let column = (size >> (bits - COLUMN_BITS)) & (COLUMNS - 1);
     ((bits - FIRST_ROW_BITS) as usize + 1, column)
+}
+
+/// The bin after this one.
+const fn after((row, column): (usize, usize)) -> (usize, usize) {
+    if column + 1 < COLUMNS { (row, column + 1) } else { (row + 1, 0) }
+}
+
+/// How many bytes a chunk whose block would be at `at` must give up on its
+/// left to have it at a multiple of `align`; they make a chunk, if any.
+pub(super) fn lead(at: usize, align: usize) -> usize {
+    match at.next_multiple_of(align) - at {
+        lead if lead > 0 && lead < CHUNK_LEAST => lead + align,
+        lead => lead,
+    }
 }
 
 /// A chunk out of a bin, and its size.
@@ -150,22 +164,51 @@ impl Bins {
         None
     }
 
+    /// Takes out a chunk in which a block of `size - HEADER` bytes at a
+    /// multiple of `align` fits.
+    pub(super) fn take_aligned(&mut self, size: usize, align: usize) -> Option<Sized> {
+        // Whatever is in this bin or beyond it fits.
+        let sure = place(size + align + CHUNK_LEAST);
+        let mut bin = self.occupied(place(size));
+        while let Some((row, column)) = bin
+            && (row, column) <= sure
+        {
+            let mut next = self.heads[row][column];
+            for _ in 0..GLANCE {
+                let Some(chunk) = next else { break };
+                let has = size_of_free(chunk);
+                if lead(chunk.address() + HEADER, align) + size <= has {
+                    // SAFETY: just found in the bins.
+                    unsafe { self.remove(chunk, has) };
+                    return Some((chunk, has));
+                }
+                // SAFETY: in a bin, hence free.
+                (next, _) = unsafe { chunk.links() };
+            }
+            bin = self.occupied(after((row, column)));
+        }
+        self.take(size + align + CHUNK_LEAST)
+    }
+
     /// The first chunk of the first bin beyond (row, column).
     fn first_beyond(&self, row: usize, column: usize) -> Option<Sized> {
-        let beyond = |bits: u64, from: usize| bits & (u64::MAX << from << 1);
-        let columns = beyond(u64::from(self.columns[row]), column);
-        let (row, columns) = if columns != 0 {
-            (row, columns)
-        } else {
-            let rows = beyond(self.rows, row);
-            if rows == 0 {
-                return None;
-            }
-            let row = rows.trailing_zeros() as usize;
-            (row, u64::from(self.columns[row]))
-        };
-        let chunk = self.heads[row][columns.trailing_zeros() as usize]?;
+        let (row, column) = self.occupied(after((row, column)))?;
+        let chunk = self.heads[row][column]?;
         Some((chunk, size_of_free(chunk)))
+    }
+
+    /// The first bin at or beyond (row, column) that holds a chunk.
+    fn occupied(&self, (row, column): (usize, usize)) -> Option<(usize, usize)> {
+        let here = self.columns.get(row)? >> column << column;
+        if here != 0 {
+            return Some((row, here.trailing_zeros() as usize));
+        }
+        let rows = self.rows & (u64::MAX << row << 1);
+        if rows == 0 {
+            return None;
+        }
+        let row = rows.trailing_zeros() as usize;
+        Some((row, self.columns[row].trailing_zeros() as usize))
     }
 
     /// Calls `each` with every chunk and the bin it is in; `false` from it

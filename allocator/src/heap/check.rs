@@ -6,6 +6,7 @@ use super::bins::place;
 use super::chunk::{CHUNK_LEAST, Chunk, HEADER, State};
 use super::segment::{self, Segment};
 use super::stats::Counters;
+use super::units::{FULL, UNIT, Unit, blocks_of, tier_of};
 use super::{Heap, Mapping};
 use crate::os::PageSource;
 
@@ -52,6 +53,7 @@ impl<S: PageSource> Heap<S> {
             is_current = false;
         }
         self.check_bins(seen.free_blocks)?;
+        seen.table_bytes = self.counters.table_bytes;
         self.check_mappings(&mut seen)?;
         self.check_accounts(&seen)
     }
@@ -84,9 +86,14 @@ impl<S: PageSource> Heap<S> {
                 at,
             )?;
             match state {
-                State::Live => {
+                State::Live | State::Cached => {
                     seen.live_blocks += 1;
                     seen.live_bytes += size;
+                }
+                State::Inner => seen.reserved_bytes += size,
+                State::Unit => {
+                    seen.reserved_bytes += size;
+                    self.check_unit(chunk, seen)?;
                 }
                 State::Free => {
                     seen.free_blocks += 1;
@@ -122,6 +129,37 @@ impl<S: PageSource> Heap<S> {
             // SAFETY: just checked to lie before the segment's end.
             chunk = unsafe { chunk.offset(size) };
         }
+    }
+
+    fn check_unit(&self, chunk: Chunk, seen: &mut Counters) -> Result<(), Broken> {
+        let at = chunk.address();
+        // SAFETY: a chunk of the heap.
+        let record = self.units.starting_at(unsafe { chunk.block() });
+        let record = record.ok_or(Broken { what: "a unit is not in the map", at })?;
+        // SAFETY: records in the map are alive.
+        let (unit, free) = unsafe { (record.as_ref(), Unit::free_bits(record)) };
+        let size = self.classes.size(unit.class.into());
+        // SAFETY: a chunk of the heap.
+        let class = self.units.class_of(unsafe { chunk.block() });
+        let (used, blocks) = (usize::from(unit.used), usize::from(unit.blocks));
+        ensure(class == unit.class.into(), "the map has another class for a unit", at)?;
+        ensure(blocks == blocks_of(size), "a unit has a wrong number of blocks", at)?;
+        ensure(used > 0 && used + free == blocks, "a unit's bits are not its free blocks", at)?;
+        ensure(unit.tier == tier_of(used, blocks), "a unit is in a wrong tier", at)?;
+        seen.small_blocks += used;
+        seen.small_bytes += used * size;
+        seen.unit_room += blocks * size;
+        if unit.tier != FULL {
+            let (mut listed, mut steps) = (false, 0);
+            self.units.walk(class, unit.tier.into(), |other| {
+                steps += 1;
+                listed |= core::ptr::eq(other, unit);
+                // A cycle would be longer than all units together.
+                !listed && steps <= self.counters.reserved_bytes / UNIT
+            });
+            ensure(listed, "a unit with free blocks is in no list", at)?;
+        }
+        Ok(())
     }
 
     /// Reads one word of each OS page that is promised to be zero, but only
@@ -191,6 +229,14 @@ impl<S: PageSource> Heap<S> {
         for (seen, counted, what) in [
             (seen.live_blocks, counted.live_blocks, "live_blocks is not what the walk found"),
             (seen.live_bytes, counted.live_bytes, "live_bytes is not what the walk found"),
+            (seen.small_blocks, counted.small_blocks, "small_blocks is not what the walk found"),
+            (seen.small_bytes, counted.small_bytes, "small_bytes is not what the walk found"),
+            (seen.unit_room, counted.unit_room, "unit_room is not what the walk found"),
+            (
+                seen.reserved_bytes,
+                counted.reserved_bytes,
+                "reserved_bytes is not what the walk found",
+            ),
             (seen.free_blocks, counted.free_blocks, "free_blocks is not what the walk found"),
             (seen.free_bytes, counted.free_bytes, "free_bytes is not what the walk found"),
             (seen.break_bytes, counted.break_bytes, "break_bytes is not what the walk found"),
@@ -204,7 +250,8 @@ impl<S: PageSource> Heap<S> {
             ensure(seen == counted, what, seen)?;
         }
         let stats = self.stats();
-        let parts = stats.live + stats.mapped_live + stats.free + stats.top + stats.metadata;
+        let parts =
+            stats.live + stats.cached + stats.mapped_live + stats.free + stats.top + stats.metadata;
         ensure(stats.footprint() == parts, "the accounts do not add up", parts)?;
         ensure(self.top.is_none() || self.segments.is_some(), "a top without a segment", 0)
     }

@@ -10,8 +10,14 @@
 //! this chunk's size and state. Both words are *sealed*: their top 16 bits are
 //! a hash of the rest and of the address. A word that was overwritten, and a
 //! pointer that is no block's, give themselves away.
+//!
+//! Whoever owns a live block may turn its state from Live to Cached and back
+//! without the heap's lock, while somebody under the lock looks at it as a
+//! neighbour: hence `own` is read and written atomically. Either state tells
+//! the neighbour the same.
 
 use core::ptr::NonNull;
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::size_class::GRAIN;
 
@@ -38,6 +44,13 @@ pub(super) enum State {
     Fence = 4,
     /// A block with a mapping of its own; it has no neighbours.
     Mapped = 5,
+    /// A block that the program has freed and a thread's cache keeps. To the
+    /// heap it is as good as live.
+    Cached = 6,
+    /// What the heap keeps its own records in.
+    Inner = 7,
+    /// A unit of small blocks.
+    Unit = 8,
 }
 
 impl State {
@@ -50,6 +63,9 @@ impl State {
             3 => Some(State::Top),
             4 => Some(State::Fence),
             5 => Some(State::Mapped),
+            6 => Some(State::Cached),
+            7 => Some(State::Inner),
+            8 => Some(State::Unit),
             _ => None,
         }
     }
@@ -147,7 +163,17 @@ impl Chunk {
     pub(super) unsafe fn set(self, size: usize, state: State) {
         let word = seal(self.address() + 8, size | state as usize);
         // SAFETY: the header is ours to write.
-        unsafe { (&raw mut (*self.words().as_ptr())[1]).write(word) }
+        unsafe { self.own() }.store(word, Ordering::Relaxed);
+    }
+
+    /// The word with size and state.
+    ///
+    /// # Safety
+    ///
+    /// The 16 bytes at the header are readable; to be stored to, in the heap.
+    unsafe fn own<'a>(self) -> &'a AtomicUsize {
+        // SAFETY: aligned, since headers are; readable by contract.
+        unsafe { self.0.add(size_of::<usize>()).cast().as_ref() }
     }
 
     /// Size and state; `None` if the word is not as it was written.
@@ -157,7 +183,7 @@ impl Chunk {
     /// The 16 bytes at the header are readable.
     pub(super) unsafe fn get(self) -> Option<(usize, State)> {
         // SAFETY: readable by contract.
-        let word = unsafe { (&raw const (*self.words().as_ptr())[1]).read() };
+        let word = unsafe { self.own() }.load(Ordering::Relaxed);
         let value = unseal(self.address() + 8, word)?;
         Some((value & !State::MASK, State::of(value)?))
     }

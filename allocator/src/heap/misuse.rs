@@ -41,29 +41,26 @@ pub(super) fn corrupt(chunk: Chunk, what: &str) -> ! {
     die(format_args!("{what}: near {:#x}; the heap is corrupt", chunk.address()))
 }
 
-impl<S: PageSource> Heap<S> {
-    /// The chunk of a block, its size and state, which is Live or Mapped.
-    ///
-    /// # Safety
-    ///
-    /// The 16 bytes left of `block` are readable.
-    pub(super) unsafe fn inspect(
-        &self,
-        block: NonNull<u8>,
-    ) -> Result<(Chunk, usize, State), Misuse> {
-        if !block.addr().get().is_multiple_of(GRAIN) {
-            return Err(Misuse::NotABlock);
-        }
-        // SAFETY: by contract.
-        let chunk = unsafe { Chunk::of_block(block) };
-        // SAFETY: by contract.
-        match unsafe { chunk.get() } {
-            Some((size, state @ (State::Live | State::Mapped))) => Ok((chunk, size, state)),
-            Some((_, State::Free | State::Top)) => Err(Misuse::DoubleFree),
-            Some((_, State::Fence)) | None => Err(Misuse::NotABlock),
-        }
+/// The chunk of a block, its size and state, which is Live or Mapped.
+///
+/// # Safety
+///
+/// The 16 bytes left of `block` are readable.
+pub(crate) unsafe fn inspect(block: NonNull<u8>) -> Result<(Chunk, usize, State), Misuse> {
+    if !block.addr().get().is_multiple_of(GRAIN) {
+        return Err(Misuse::NotABlock);
     }
+    // SAFETY: by contract.
+    let chunk = unsafe { Chunk::of_block(block) };
+    // SAFETY: by contract.
+    match unsafe { chunk.get() } {
+        Some((size, state @ (State::Live | State::Mapped))) => Ok((chunk, size, state)),
+        Some((_, State::Free | State::Top | State::Cached)) => Err(Misuse::DoubleFree),
+        Some((_, State::Fence | State::Inner | State::Unit)) | None => Err(Misuse::NotABlock),
+    }
+}
 
+impl<S: PageSource> Heap<S> {
     /// Whether the tags between a chunk and its neighbours are as written.
     ///
     /// # Safety

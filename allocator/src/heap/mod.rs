@@ -35,9 +35,10 @@ use core::ptr::NonNull;
 
 use crate::config::Config;
 use crate::os::{PageSource, round_up};
-use crate::size_class::GRAIN;
+use crate::size_class::{Classes, GRAIN};
 
 mod bins;
+mod carve;
 mod check;
 mod chunk;
 mod mapped;
@@ -46,17 +47,21 @@ mod policy;
 mod resize;
 mod segment;
 mod stats;
+mod units;
 
 use bins::Bins;
 pub use check::Broken;
-use chunk::{CHUNK_LEAST, Chunk, HEADER, State};
+use chunk::{Chunk, HEADER, State};
 use mapped::Mapping;
 pub use misuse::Misuse;
+use misuse::inspect;
 use policy::Thresholds;
 pub use resize::Resized;
 use segment::Segment;
 use stats::Counters;
 pub use stats::Stats;
+use units::Units;
+pub(crate) use units::{SMALL_MOST, UNIT_BITS, UnitMap};
 
 /// Larger requests, and larger alignments, are refused, in bytes.
 pub const REQUEST_MOST: usize = 1 << 46;
@@ -75,6 +80,8 @@ pub struct Block {
 pub struct Heap<S: PageSource> {
     config: Config,
     thresholds: Thresholds,
+    pub(crate) classes: Classes,
+    units: Units,
     bins: Bins,
     /// The Top chunk; none until the first growth.
     top: Option<Chunk>,
@@ -99,8 +106,11 @@ impl<S: PageSource> Heap<S> {
     /// what its source does when it is dropped: blocks may outlive a heap, but
     /// not one over a source that unmaps its break.
     pub const fn new(config: Config, source: S) -> Heap<S> {
+        let classes = Classes::new(config.size_classes);
         Heap {
             thresholds: Thresholds::new(&config),
+            units: Units::new(&config, &classes),
+            classes,
             config,
             bins: Bins::EMPTY,
             top: None,
@@ -128,7 +138,16 @@ impl<S: PageSource> Heap<S> {
             return Some(block);
         }
         // A refused mapping is no reason to refuse the request: the break may
-        // still have room (and the kernel limits the number of mappings).
+        // still have room (and the kernel limits the number of mappings). Nor
+        // is a refused unit.
+        let mut small = [core::ptr::null_mut()];
+        let class = self.small_class(size, align);
+        if class != 0
+            && self.allocate_small(class, &mut small) == 1
+            && let Some(start) = NonNull::new(small[0])
+        {
+            return Some(Block { start, dirty: self.classes.size(class) });
+        }
         let need = self.chunk_size(size);
         if align == GRAIN { self.allocate_chunk(need) } else { self.allocate_aligned(need, align) }
     }
@@ -144,8 +163,18 @@ impl<S: PageSource> Heap<S> {
     ///
     /// `block` is a live block of this heap, which nobody uses any more.
     pub unsafe fn free(&mut self, block: NonNull<u8>) -> Result<(), Misuse> {
+        // SAFETY: by contract.
+        unsafe { self.free_batch(&[block.as_ptr()]) }.map_err(|(_, misuse)| misuse)
+    }
+
+    /// Free, from step 2 on, of a block that lies in no unit.
+    ///
+    /// # Safety
+    ///
+    /// As [`Heap::free`].
+    unsafe fn free_headed(&mut self, block: NonNull<u8>) -> Result<(), Misuse> {
         // SAFETY: a live block has its header on its left.
-        let (chunk, size, state) = unsafe { self.inspect(block) }?;
+        let (chunk, size, state) = unsafe { inspect(block) }?;
         if state == State::Mapped {
             // SAFETY: a Mapped chunk has its record on its left.
             unsafe { self.unmap_block(chunk) };
@@ -170,8 +199,11 @@ impl<S: PageSource> Heap<S> {
     ///
     /// `block` is a live block of this heap.
     pub unsafe fn usable_size(&self, block: NonNull<u8>) -> Result<usize, Misuse> {
+        if let class @ 1.. = self.units.class_of(block) {
+            return Ok(self.classes.size(class));
+        }
         // SAFETY: by contract.
-        let (_, size, _) = unsafe { self.inspect(block) }?;
+        let (_, size, _) = unsafe { inspect(block) }?;
         Ok(size - HEADER)
     }
 
@@ -189,10 +221,13 @@ impl<S: PageSource> Heap<S> {
     }
 
     /// Changes the settings for what comes; live blocks stay as they are. What
-    /// plays the break cannot change any more.
+    /// the heap is built on cannot change any more: what plays the break, the
+    /// size classes, where metadata is, `slab_max` and the thread caches.
     pub fn configure(&mut self, config: Config) {
-        let break_source = self.config.break_source;
-        self.config = Config { break_source, ..config };
+        let Config { break_source, size_classes, metadata, slab_max, thread_cache, .. } =
+            self.config;
+        self.config =
+            Config { break_source, size_classes, metadata, slab_max, thread_cache, ..config };
         self.thresholds = Thresholds::new(&config);
     }
 
@@ -219,176 +254,6 @@ impl<S: PageSource> Heap<S> {
     /// The chunk that a request of `size` bytes takes.
     fn chunk_size(&self, size: usize) -> usize {
         self.config.size_classes.round(size) + HEADER
-    }
-
-    /// Malloc, steps 3 to 5.
-    fn allocate_chunk(&mut self, need: usize) -> Option<Block> {
-        let mut found = self.bins.take(need);
-        if found.is_none() && !self.top_has(need) && !self.grow(need) {
-            found = Some(self.bins.take_any(need)?);
-        }
-        let (chunk, dirty) = match found {
-            // SAFETY: just taken out of the bins.
-            Some((chunk, has)) => (chunk, unsafe { self.keep(chunk, has, need) }),
-            None => self.cut_top(need)?,
-        };
-        // SAFETY: a chunk of the heap.
-        let start = unsafe { chunk.block() };
-        Some(Block { start, dirty })
-    }
-
-    /// A block at a multiple of `align`: one that is large enough to contain
-    /// it, less what lies before and behind.
-    fn allocate_aligned(&mut self, need: usize, align: usize) -> Option<Block> {
-        let block = self.allocate_chunk(need + align + CHUNK_LEAST)?;
-        // SAFETY: a block just allocated.
-        let chunk = unsafe { Chunk::of_block(block.start) };
-        // SAFETY: a chunk of the heap.
-        let Some((has, _)) = (unsafe { chunk.get() }) else {
-            misuse::corrupt(chunk, "the header of a new block was overwritten");
-        };
-        let at = block.start.addr().get();
-        let lead = match at.next_multiple_of(align) - at {
-            // Too small to be a chunk of its own: one step further.
-            lead if lead > 0 && lead < CHUNK_LEAST => lead + align,
-            lead => lead,
-        };
-        // SAFETY: `lead` is a multiple of 16 and less than `align +
-        // CHUNK_LEAST`, so that `need` bytes of this chunk are left.
-        let aligned = unsafe { chunk.offset(lead) };
-        if lead > 0 {
-            self.counters.live_bytes -= lead;
-            // SAFETY: cuts a live chunk nobody uses yet in two, of at least 32
-            // bytes each, and frees the first.
-            unsafe {
-                aligned.set(has - lead, State::Live);
-                aligned.set_previous(lead);
-                aligned.offset(has - lead).set_previous(has - lead);
-                self.free_chunk(chunk, lead);
-            }
-        }
-        // SAFETY: a live chunk of `has - lead >= need` bytes; what is cut off
-        // is unused.
-        unsafe { self.cut_tail(aligned, has - lead, need) };
-        // SAFETY: a chunk of the heap.
-        let start = unsafe { aligned.block() };
-        // The header in the middle is left of the block; the rest is as it was.
-        Some(Block { start, dirty: block.dirty.saturating_sub(lead) })
-    }
-
-    /// Makes a chunk out of the bins live, returns to them what is left over,
-    /// and gives the number of dirty bytes in the block.
-    ///
-    /// # Safety
-    ///
-    /// A Free chunk of `has >= need` bytes, in no bin.
-    unsafe fn keep(&mut self, chunk: Chunk, has: usize, need: usize) -> usize {
-        self.counters.live_blocks += 1;
-        self.counters.free_blocks -= 1;
-        self.counters.free_bytes -= has;
-        if has - need < CHUNK_LEAST {
-            self.counters.live_bytes += has;
-            // SAFETY: by contract.
-            unsafe { chunk.set(has, State::Live) };
-            return has - HEADER;
-        }
-        self.counters.live_bytes += need;
-        // SAFETY: both parts are at least 32 bytes; what is right of `chunk`
-        // is not free, since no two free chunks touch.
-        unsafe {
-            chunk.set(need, State::Live);
-            let rest = chunk.offset(need);
-            rest.set_previous(need);
-            self.file(rest, has - need);
-        }
-        need - HEADER
-    }
-
-    /// Puts a chunk into its bin and tells its right neighbour its size.
-    ///
-    /// # Safety
-    ///
-    /// A chunk of `size` bytes in no bin, used by nobody, not the top, no
-    /// neighbour free.
-    unsafe fn file(&mut self, chunk: Chunk, size: usize) {
-        self.counters.free_blocks += 1;
-        self.counters.free_bytes += size;
-        // SAFETY: a chunk that is not the top has a chunk on its right.
-        unsafe {
-            chunk.set(size, State::Free);
-            chunk.offset(size).set_previous(size);
-            self.bins.insert(chunk, size);
-        }
-    }
-
-    /// Free, steps 3 to 5.
-    ///
-    /// # Safety
-    ///
-    /// A chunk of `size` bytes between intact neighbours, in no bin and used
-    /// by nobody.
-    unsafe fn free_chunk(&mut self, mut chunk: Chunk, mut size: usize) {
-        // SAFETY: by contract; and `previous` and `size` lead to neighbours.
-        unsafe {
-            // Marked before it is merged: a second free of it finds the mark.
-            chunk.set(size, State::Free);
-            let right = chunk.offset(size);
-            if let Some(left_size @ 1..) = chunk.previous() {
-                let left = chunk.back(left_size);
-                if let Some((_, State::Free)) = left.get() {
-                    self.unfile(left, left_size);
-                    chunk = left;
-                    size += left_size;
-                }
-            }
-            match right.get() {
-                Some((_, State::Top)) => {
-                    self.top = Some(chunk);
-                    self.set_top_size(size + self.top_size);
-                    self.trim_by_policy();
-                    return;
-                }
-                Some((right_size, State::Free)) => {
-                    self.unfile(right, right_size);
-                    size += right_size;
-                }
-                _ => {}
-            }
-            if !self.release_region(chunk, size) {
-                self.file(chunk, size);
-            }
-        }
-    }
-
-    /// Takes a chunk out of its bin, to merge it.
-    ///
-    /// # Safety
-    ///
-    /// A Free chunk of `size` bytes.
-    unsafe fn unfile(&mut self, chunk: Chunk, size: usize) {
-        self.counters.free_blocks -= 1;
-        self.counters.free_bytes -= size;
-        // SAFETY: Free chunks are in the bins.
-        unsafe { self.bins.remove(chunk, size) };
-    }
-
-    /// Cuts a live chunk down to `need` bytes if what is cut off makes a chunk.
-    ///
-    /// # Safety
-    ///
-    /// A Live chunk of `has >= need` bytes, of which nobody uses the end.
-    unsafe fn cut_tail(&mut self, chunk: Chunk, has: usize, need: usize) {
-        if has - need < CHUNK_LEAST {
-            return;
-        }
-        self.counters.live_bytes -= has - need;
-        // SAFETY: both parts are at least 32 bytes.
-        unsafe {
-            chunk.set(need, State::Live);
-            let tail = chunk.offset(need);
-            tail.set_previous(need);
-            self.free_chunk(tail, has - need);
-        }
     }
 }
 

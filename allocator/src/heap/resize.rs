@@ -4,6 +4,7 @@
 use core::ptr::NonNull;
 
 use super::chunk::{Chunk, HEADER, State};
+use super::misuse::inspect;
 use super::{Block, Heap, Misuse};
 use crate::os::PageSource;
 
@@ -69,8 +70,15 @@ impl<S: PageSource> Heap<S> {
         size: usize,
         align: usize,
     ) -> Result<Resized, Misuse> {
+        if let class @ 1.. = self.units.class_of(block) {
+            let usable = self.classes.size(class);
+            // A block of a unit never grows; one that is more than half used
+            // is not worth a move.
+            let stays = size <= usable && size > usable / 2;
+            return Ok(if stays { Resized::Done(block) } else { Resized::Move { usable } });
+        }
         // SAFETY: by contract.
-        let (chunk, has, state) = unsafe { self.inspect(block) }?;
+        let (chunk, has, state) = unsafe { inspect(block) }?;
         let usable = has - HEADER;
         if size > super::REQUEST_MOST {
             return Ok(Resized::Move { usable });

@@ -11,6 +11,14 @@ pub(super) struct Counters {
     /// Blocks in chunks, and the bytes of their chunks.
     pub(super) live_blocks: usize,
     pub(super) live_bytes: usize,
+    /// Blocks in units, and their bytes; the bytes of all blocks of the units.
+    pub(super) small_blocks: usize,
+    pub(super) small_bytes: usize,
+    pub(super) unit_room: usize,
+    /// Chunks of the heap's own: units and records.
+    pub(super) reserved_bytes: usize,
+    /// The map of the units.
+    pub(super) table_bytes: usize,
     /// Chunks in the bins, and their bytes.
     pub(super) free_blocks: usize,
     pub(super) free_bytes: usize,
@@ -29,6 +37,11 @@ impl Counters {
     pub(super) const NONE: Counters = Counters {
         live_blocks: 0,
         live_bytes: 0,
+        small_blocks: 0,
+        small_bytes: 0,
+        unit_room: 0,
+        reserved_bytes: 0,
+        table_bytes: 0,
         free_blocks: 0,
         free_bytes: 0,
         break_bytes: 0,
@@ -51,7 +64,8 @@ impl Counters {
 /// A heap's accounts at one moment, in bytes unless said otherwise.
 ///
 /// ```text
-/// break_bytes + region_bytes + mapped_bytes  ==  live + mapped_live + free + top + metadata
+/// break_bytes + region_bytes + mapped_bytes + table_bytes
+///         ==  live + cached + mapped_live + free + top + metadata
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
@@ -59,18 +73,23 @@ pub struct Stats {
     pub live: usize,
     /// How many those are.
     pub live_blocks: usize,
+    /// Blocks that the program has freed and that are kept to be handed out
+    /// again at once: in threads' caches, and in transit between them.
+    pub cached: usize,
+    /// How many those are.
+    pub cached_blocks: usize,
     /// Usable bytes of live blocks with mappings of their own.
     pub mapped_live: usize,
     /// How many those are.
     pub mapped_blocks: usize,
-    /// Free chunks in the bins.
+    /// Free chunks in the bins, and free blocks of units.
     pub free: usize,
-    /// How many those are.
+    /// How many free chunks those are.
     pub free_blocks: usize,
     /// The free space at the break.
     pub top: usize,
-    /// Headers of live blocks, records, fences, and room for alignment in
-    /// mappings.
+    /// Headers of live blocks, records, fences, what is left over in units,
+    /// room for alignment in mappings, and the tables.
     pub metadata: usize,
     /// Obtained from the break and not returned.
     pub break_bytes: usize,
@@ -78,6 +97,8 @@ pub struct Stats {
     pub region_bytes: usize,
     /// Obtained as mappings of single blocks, and not returned.
     pub mapped_bytes: usize,
+    /// Address space of the map of units, touched only as far as it is used.
+    pub table_bytes: usize,
     /// The mmap threshold in force; `usize::MAX` if off.
     pub mmap_threshold: usize,
     /// The trim threshold in force.
@@ -89,7 +110,7 @@ pub struct Stats {
 impl Stats {
     /// What was obtained from the OS and not returned.
     pub fn footprint(&self) -> usize {
-        self.break_bytes + self.region_bytes + self.mapped_bytes
+        self.break_bytes + self.region_bytes + self.mapped_bytes + self.table_bytes
     }
 }
 
@@ -101,8 +122,11 @@ impl fmt::Display for Stats {
             ("break", self.break_bytes),
             ("regions", self.region_bytes),
             ("mapped", self.mapped_bytes),
+            ("tables", self.table_bytes),
             ("live", self.live),
             ("live_blocks", self.live_blocks),
+            ("cached", self.cached),
+            ("cached_blocks", self.cached_blocks),
             ("mapped_live", self.mapped_live),
             ("mapped_blocks", self.mapped_blocks),
             ("free", self.free),
@@ -122,20 +146,25 @@ impl<S: PageSource> Heap<S> {
         let counters = &self.counters;
         let headers = counters.live_blocks * HEADER;
         Stats {
-            live: counters.live_bytes - headers,
-            live_blocks: counters.live_blocks,
+            live: counters.live_bytes - headers + counters.small_bytes,
+            live_blocks: counters.live_blocks + counters.small_blocks,
+            cached: 0,
+            cached_blocks: 0,
             mapped_live: counters.mapped_live,
             mapped_blocks: counters.mapped_blocks,
-            free: counters.free_bytes,
+            free: counters.free_bytes + (counters.unit_room - counters.small_bytes),
             free_blocks: counters.free_blocks,
             top: self.top_size,
             metadata: headers
                 + counters.segments * segment::RECORD
                 + counters.fence_bytes
-                + (counters.mapped_bytes - counters.mapped_live),
+                + (counters.mapped_bytes - counters.mapped_live)
+                + (counters.reserved_bytes - counters.unit_room)
+                + counters.table_bytes,
             break_bytes: counters.break_bytes,
             region_bytes: counters.region_bytes,
             mapped_bytes: counters.mapped_bytes,
+            table_bytes: counters.table_bytes,
             mmap_threshold: self.thresholds.mmap.unwrap_or(usize::MAX),
             trim_threshold: self.thresholds.trim,
             calls: self.source.calls(),

@@ -65,6 +65,9 @@ pub unsafe trait PageSource {
     /// The size of an OS page in bytes, a power of two.
     fn page_size(&self) -> usize;
 
+    /// How far the break may ever move up in all, in bytes, at most.
+    fn break_most(&self) -> usize;
+
     /// Moves the break up by at least `bytes` and returns the range gained. It
     /// ends on an OS-page boundary. It starts where the last one ended unless
     /// somebody else moved the break; then it need not even be aligned.

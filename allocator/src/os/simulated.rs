@@ -208,6 +208,10 @@ unsafe impl PageSource for Simulated {
         PAGE
     }
 
+    fn break_most(&self) -> usize {
+        self.break_half.range().len
+    }
+
     fn grow_break(&mut self, bytes: usize) -> Option<Range> {
         self.calls.brk += 1;
         if self.fails() || self.refuse_break {

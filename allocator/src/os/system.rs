@@ -43,10 +43,8 @@ impl System {
 
     fn reserve(&mut self) {
         self.tried_to_reserve = true;
-        let share = raw::address_space_limit().map_or(usize::MAX, |limit| limit / RESERVE_SHARE);
-        let most = RESERVE_MOST.min(share) & !(self.page_size - 1);
         self.calls.mmap += 1;
-        self.reservation = Reservation::new(most, RESERVE_LEAST);
+        self.reservation = Reservation::new(self.break_most(), RESERVE_LEAST);
     }
 }
 
@@ -56,6 +54,15 @@ impl System {
 unsafe impl PageSource for System {
     fn page_size(&self) -> usize {
         self.page_size
+    }
+
+    fn break_most(&self) -> usize {
+        let limit = raw::address_space_limit();
+        let most = match self.source {
+            BreakSource::Program => limit.unwrap_or(usize::MAX),
+            BreakSource::Reserved => limit.map_or(usize::MAX, |limit| limit / RESERVE_SHARE),
+        };
+        RESERVE_MOST.min(most) & !(self.page_size - 1)
     }
 
     fn grow_break(&mut self, bytes: usize) -> Option<Range> {

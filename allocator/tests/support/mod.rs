@@ -4,7 +4,7 @@
 use std::alloc::Layout;
 use std::ptr::NonNull;
 
-use brkpoint_allocator::{Config, Heap, PageSource, Preset, SizeClasses, Trim};
+use brkpoint_allocator::{Bytes, Config, Heap, Metadata, PageSource, Preset, SizeClasses, Trim};
 use brkpoint_workloads::op::Op;
 use brkpoint_workloads::shadow::{Shadow, Subject};
 
@@ -69,15 +69,18 @@ pub fn run<S: PageSource>(
     Ok(subject.0)
 }
 
-/// Every preset with every size-class scheme and every trim policy.
+/// Every preset with every size-class scheme and every trim policy, and the
+/// heap of the break alone with units, too.
 pub fn configs() -> impl Iterator<Item = Config> {
-    Preset::ALL.iter().flat_map(|preset| {
+    let presets = Preset::ALL.iter().map(|preset| preset.config(&Config::DEFAULT));
+    let units = Config {
+        metadata: Metadata::OutOfBand,
+        slab_max: Bytes(512),
+        ..Preset::BrkOnly.config(&Config::DEFAULT)
+    };
+    presets.chain([units]).flat_map(|base| {
         SizeClasses::ALL.iter().flat_map(move |&size_classes| {
-            Trim::ALL.iter().map(move |&trim| Config {
-                size_classes,
-                trim,
-                ..preset.config(&Config::DEFAULT)
-            })
+            Trim::ALL.iter().map(move |&trim| Config { size_classes, trim, ..base })
         })
     })
 }

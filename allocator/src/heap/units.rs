@@ -1,0 +1,504 @@
+//! Units: 32 KiB of small blocks of one class, side by side, without headers.
+//!
+//! ```text
+//! unit address     == the start of a Unit chunk's block, a multiple of UNIT
+//! map[index]       == the class of the unit at base + index * UNIT, or 0 if none is there
+//! records[index]   == its record, where map[index] != 0
+//! blocks, used     == how many blocks it has, how many are handed out
+//! bit i is set    <=> block i is free, for i < blocks; else clear
+//! tier             == tier_of(used, blocks); the lists of a class, fullest first, hold the
+//!                     units that have a free block
+//! used == 0        => the unit is given back to the chunks
+//! ```
+//!
+//! The chunk's header lies in the 16 bytes left of the unit, the next one's in
+//! its last 16, so that units tile. What is known of blocks is kept apart from
+//! them: allocating and freeing touches no block. The map is one byte for each
+//! 32 KiB of where the break may ever be, and never moves: threads read it
+//! without the lock for the class of a pointer they free.
+
+use core::ptr::{NonNull, null_mut};
+use core::sync::atomic::{AtomicU8, Ordering};
+
+use super::chunk::{HEADER, State};
+use super::{Heap, Misuse};
+use crate::config::{Config, Metadata};
+use crate::os::{PageSource, round_up};
+use crate::size_class::{Classes, GRAIN};
+
+/// log2 of a unit's bytes.
+pub(crate) const UNIT_BITS: u32 = 15;
+/// Bytes of a unit.
+pub(super) const UNIT: usize = 1 << UNIT_BITS;
+/// The largest class that units hold, in bytes.
+pub(crate) const SMALL_MOST: usize = 1 << 10;
+/// The last class that units hold under any scheme.
+const SMALL_LAST: usize = SMALL_MOST / GRAIN;
+
+/// Lists of units with a free block, by how full they are.
+const TIERS: usize = 4;
+/// The tier of a unit without a free block, which is in no list.
+pub(super) const FULL: u8 = TIERS as u8;
+
+/// A unit's record. Behind it come its bits, [`words_of`] its blocks.
+#[repr(C)]
+pub(super) struct Unit {
+    next: Option<NonNull<Unit>>,
+    previous: Option<NonNull<Unit>>,
+    start: NonNull<u8>,
+    pub(super) class: u8,
+    pub(super) tier: u8,
+    pub(super) blocks: u16,
+    pub(super) used: u16,
+}
+
+const fn words_of(blocks: usize) -> usize {
+    blocks.div_ceil(64)
+}
+
+/// How many blocks of `size` bytes a unit has: its last 16 bytes are the next
+/// chunk's header.
+pub(super) const fn blocks_of(size: usize) -> usize {
+    (UNIT - HEADER) / size
+}
+
+/// 0 for the fullest.
+pub(super) fn tier_of(used: usize, blocks: usize) -> u8 {
+    match used * TIERS / blocks {
+        _ if used == blocks => FULL,
+        quarters => (TIERS - 1 - quarters) as u8,
+    }
+}
+
+impl Unit {
+    /// The bits' words.
+    ///
+    /// # Safety
+    ///
+    /// A unit's record.
+    unsafe fn bits(unit: NonNull<Unit>) -> NonNull<u64> {
+        // SAFETY: the words lie right behind the record, in the same block.
+        unsafe { unit.add(1) }.cast()
+    }
+
+    /// How many bits are set.
+    ///
+    /// # Safety
+    ///
+    /// A unit's record.
+    pub(super) unsafe fn free_bits(unit: NonNull<Unit>) -> usize {
+        // SAFETY: by contract; there are so many words.
+        unsafe {
+            (0..words_of(unit.as_ref().blocks.into()))
+                .map(|word| Unit::bits(unit).add(word).read().count_ones() as usize)
+                .sum()
+        }
+    }
+
+    /// Takes free blocks, lowest first, until `out` is full, and gives how many.
+    ///
+    /// # Safety
+    ///
+    /// A unit's record, of blocks of `size` bytes.
+    unsafe fn take(unit: NonNull<Unit>, size: usize, out: &mut [*mut u8]) -> usize {
+        let mut taken = 0;
+        // SAFETY: by contract; there are so many words, and a set bit stands
+        // for a block of the unit.
+        unsafe {
+            let Unit { start, blocks, .. } = unit.read();
+            for word in 0..words_of(blocks.into()) {
+                let at = Unit::bits(unit).add(word);
+                let mut bits = at.read();
+                while bits != 0 && taken < out.len() {
+                    let block = word * 64 + bits.trailing_zeros() as usize;
+                    out[taken] = start.add(block * size).as_ptr();
+                    bits &= bits - 1;
+                    taken += 1;
+                }
+                at.write(bits);
+                if taken == out.len() {
+                    break;
+                }
+            }
+        }
+        taken
+    }
+}
+
+/// Where units are, for all threads to read.
+#[derive(Clone, Copy)]
+pub(crate) struct UnitMap {
+    /// A multiple of UNIT.
+    pub(crate) base: usize,
+    /// How many units it covers.
+    pub(crate) len: usize,
+    /// One byte each.
+    pub(crate) classes: NonNull<AtomicU8>,
+    records: NonNull<*mut Unit>,
+}
+
+impl UnitMap {
+    /// The index of the unit that would contain `address`.
+    fn index(&self, address: usize) -> Option<usize> {
+        let index = address.wrapping_sub(self.base) >> UNIT_BITS;
+        (index < self.len).then_some(index)
+    }
+
+    /// The class of the unit that contains `address`; 0 if none does.
+    fn class(&self, address: usize) -> usize {
+        match self.index(address) {
+            // SAFETY: `index < len`, and the map has so many bytes.
+            Some(index) => {
+                unsafe { self.classes.add(index).as_ref() }.load(Ordering::Relaxed).into()
+            }
+            None => 0,
+        }
+    }
+
+    /// Where the pointer to a record is.
+    ///
+    /// # Safety
+    ///
+    /// `index < len`.
+    unsafe fn record(&self, index: usize) -> NonNull<*mut Unit> {
+        // SAFETY: by contract.
+        unsafe { self.records.add(index) }
+    }
+}
+
+/// A heap's units.
+pub(super) struct Units {
+    pub(super) map: Option<UnitMap>,
+    /// The last class that they hold; 0 if there are to be none.
+    pub(super) last: u8,
+    /// ceil(2^32 / size) of each class: a division by it, exact below 2^15.
+    reciprocals: [u32; SMALL_LAST + 1],
+    pub(super) tiers: [[Option<NonNull<Unit>>; TIERS]; SMALL_LAST + 1],
+}
+
+impl Units {
+    pub(super) const fn new(config: &Config, classes: &Classes) -> Units {
+        let mut units = Units {
+            map: None,
+            last: 0,
+            reciprocals: [0; SMALL_LAST + 1],
+            tiers: [[None; TIERS]; SMALL_LAST + 1],
+        };
+        if matches!(config.metadata, Metadata::Header) {
+            return units;
+        }
+        while (units.last as usize) < SMALL_LAST && (units.last as usize) < classes.last() {
+            let class = units.last as usize + 1;
+            let size = classes.size(class);
+            if size > SMALL_MOST || size > config.slab_max.0 {
+                break;
+            }
+            units.last += 1;
+            units.reciprocals[class] = (1_u64 << 32).div_ceil(size as u64) as u32;
+        }
+        units
+    }
+
+    /// The class of the unit that contains a block; 0 if none does.
+    pub(super) fn class_of(&self, block: NonNull<u8>) -> usize {
+        self.map.map_or(0, |map| map.class(block.addr().get()))
+    }
+
+    /// The unit that contains a block, and its index in the map.
+    fn unit_of(&self, block: NonNull<u8>) -> Option<(NonNull<Unit>, usize)> {
+        let map = self.map.as_ref()?;
+        let index = map.index(block.addr().get())?;
+        if map.class(block.addr().get()) == 0 {
+            return None;
+        }
+        // SAFETY: the map says that a unit is there, hence a record.
+        NonNull::new(unsafe { map.record(index).read() }).map(|unit| (unit, index))
+    }
+
+    /// Which block of its unit begins at `block`; `None` if none does.
+    ///
+    /// # Safety
+    ///
+    /// `unit` is the record of the unit that contains `block`.
+    unsafe fn number(&self, unit: NonNull<Unit>, block: NonNull<u8>, size: usize) -> Option<usize> {
+        // SAFETY: by contract.
+        let Unit { start, class, blocks, .. } = unsafe { unit.read() };
+        let offset = block.addr().get() - start.addr().get();
+        let number = (offset as u64 * u64::from(self.reciprocals[class as usize]) >> 32) as usize;
+        (number * size == offset && number < blocks.into()).then_some(number)
+    }
+
+    /// Brings a unit to the list that it belongs to.
+    ///
+    /// # Safety
+    ///
+    /// A unit's record, in the list of its `tier`.
+    unsafe fn settle(&mut self, mut unit: NonNull<Unit>) {
+        // SAFETY: by contract; records in lists are alive.
+        let now = unsafe { unit.as_mut() };
+        let tier = tier_of(now.used.into(), now.blocks.into());
+        if tier != now.tier {
+            // SAFETY: in its list, and then in none.
+            unsafe {
+                self.delist(unit);
+                self.enlist(unit, tier);
+            }
+        }
+    }
+
+    /// # Safety
+    ///
+    /// A unit's record, in no list.
+    unsafe fn enlist(&mut self, mut unit: NonNull<Unit>, tier: u8) {
+        // SAFETY: by contract; records in lists are alive.
+        unsafe {
+            let new = unit.as_mut();
+            new.tier = tier;
+            if tier == FULL {
+                return;
+            }
+            new.previous = None;
+            new.next = self.tiers[new.class as usize][tier as usize].replace(unit);
+            if let Some(mut next) = new.next {
+                next.as_mut().previous = Some(unit);
+            }
+        }
+    }
+
+    /// # Safety
+    ///
+    /// A unit's record, in the list of its `tier`.
+    unsafe fn delist(&mut self, unit: NonNull<Unit>) {
+        // SAFETY: by contract; records in lists are alive.
+        unsafe {
+            let Unit { next, previous, class, tier, .. } = unit.read();
+            if tier == FULL {
+                return;
+            }
+            match previous {
+                Some(mut previous) => previous.as_mut().next = next,
+                None => self.tiers[class as usize][tier as usize] = next,
+            }
+            if let Some(mut next) = next {
+                next.as_mut().previous = previous;
+            }
+        }
+    }
+
+    /// Calls `each` with every unit in the list of a class and tier.
+    pub(super) fn walk(&self, class: usize, tier: usize, mut each: impl FnMut(&Unit) -> bool) {
+        let mut next = self.tiers[class][tier];
+        while let Some(unit) = next {
+            // SAFETY: records in lists are alive.
+            let unit = unsafe { unit.as_ref() };
+            if !each(unit) {
+                return;
+            }
+            next = unit.next;
+        }
+    }
+
+    /// The record of the unit that starts at `block`, for `check`.
+    pub(super) fn starting_at(&self, block: NonNull<u8>) -> Option<NonNull<Unit>> {
+        // SAFETY: records in the map are alive.
+        self.unit_of(block)
+            .map(|(unit, _)| unit)
+            .filter(|unit| unsafe { unit.as_ref() }.start == block)
+    }
+}
+
+impl<S: PageSource> Heap<S> {
+    /// The class of unit that serves a request, or 0: block `i` of a class lies
+    /// at `i` times its size, so that classes that are multiples of an
+    /// alignment have it.
+    pub(super) fn small_class(&self, size: usize, align: usize) -> usize {
+        let Some(padded) = round_up(size.max(1), align) else { return 0 };
+        let class = self.classes.of(padded);
+        let fits = class <= self.units.last.into()
+            && (align <= GRAIN || self.classes.size(class).is_multiple_of(align));
+        if fits { class } else { 0 }
+    }
+
+    /// Blocks of a class, lowest addresses first, until `out` is full; gives
+    /// how many. Fewer only if there is no memory for a unit.
+    pub(crate) fn allocate_small(&mut self, class: usize, out: &mut [*mut u8]) -> usize {
+        let size = self.classes.size(class);
+        let mut taken = 0;
+        while taken < out.len() {
+            let found = self.units.tiers[class].iter().find_map(|head| *head);
+            let Some(mut unit) = found.or_else(|| self.make_unit(class)) else { break };
+            // SAFETY: units in lists are alive, and have a free block.
+            unsafe {
+                let count = Unit::take(unit, size, &mut out[taken..]);
+                unit.as_mut().used += count as u16;
+                self.units.settle(unit);
+                taken += count;
+            }
+        }
+        self.counters.small_blocks += taken;
+        self.counters.small_bytes += taken * size;
+        taken
+    }
+
+    /// Frees blocks.
+    ///
+    /// # Errors
+    ///
+    /// The first that is no live block, and why; those before it are freed.
+    ///
+    /// # Safety
+    ///
+    /// As [`Heap::free`], for each.
+    pub(crate) unsafe fn free_batch(
+        &mut self,
+        blocks: &[*mut u8],
+    ) -> Result<(), (NonNull<u8>, Misuse)> {
+        for &block in blocks {
+            let Some(block) = NonNull::new(block) else { continue };
+            // SAFETY: by contract; the record and index of its unit.
+            unsafe {
+                match self.units.unit_of(block) {
+                    Some((unit, index)) => self.free_in(unit, index, block),
+                    None => self.free_headed(block),
+                }
+            }
+            .map_err(|misuse| (block, misuse))?;
+        }
+        Ok(())
+    }
+
+    /// # Safety
+    ///
+    /// The record and the index of the unit that contains `block`.
+    unsafe fn free_in(
+        &mut self,
+        mut unit: NonNull<Unit>,
+        index: usize,
+        block: NonNull<u8>,
+    ) -> Result<(), Misuse> {
+        // SAFETY: by contract.
+        unsafe {
+            let size = self.classes.size(unit.as_ref().class.into());
+            let Some(number) = self.units.number(unit, block, size) else {
+                return Err(Misuse::NotABlock);
+            };
+            let word = Unit::bits(unit).add(number / 64);
+            let bit = 1 << (number % 64);
+            if word.read() & bit != 0 {
+                return Err(Misuse::DoubleFree);
+            }
+            word.write(word.read() | bit);
+            self.counters.small_blocks -= 1;
+            self.counters.small_bytes -= size;
+            unit.as_mut().used -= 1;
+            if unit.as_ref().used == 0 {
+                self.drop_unit(unit, index);
+            } else {
+                self.units.settle(unit);
+            }
+        }
+        Ok(())
+    }
+
+    /// A new unit of a class, in the list of its tier.
+    fn make_unit(&mut self, class: usize) -> Option<NonNull<Unit>> {
+        self.make_unit_map()?;
+        let blocks = blocks_of(self.classes.size(class));
+        let words = words_of(blocks);
+        let record = self.allocate_inner(size_of::<Unit>() + words * size_of::<u64>())?;
+        let unit = record.cast::<Unit>();
+        let place = self.allocate_aligned(UNIT, UNIT);
+        let map = self.units.map.as_ref()?;
+        let Some((start, index)) =
+            place.and_then(|place| Some((place.start, map.index(place.start.addr().get())?)))
+        else {
+            // SAFETY: just allocated, and used by nobody.
+            unsafe {
+                self.free_inner(record);
+                if let Some(place) = place {
+                    self.reserve(place.start, State::Inner);
+                    self.free_inner(place.start);
+                }
+            }
+            return None;
+        };
+        // SAFETY: record, unit and map entries are ours; the record's block
+        // has room for `words`.
+        unsafe {
+            unit.write(Unit {
+                next: None,
+                previous: None,
+                start,
+                class: class as u8,
+                tier: FULL,
+                blocks: blocks as u16,
+                used: 0,
+            });
+            for word in 0..words {
+                let bits = blocks - 64 * word;
+                let all = if bits < 64 { (1 << bits) - 1 } else { u64::MAX };
+                Unit::bits(unit).add(word).write(all);
+            }
+            map.record(index).write(unit.as_ptr());
+            map.classes.add(index).as_ref().store(class as u8, Ordering::Relaxed);
+            self.reserve(start, State::Unit);
+            self.units.enlist(unit, tier_of(0, blocks));
+        }
+        self.counters.unit_room += blocks * self.classes.size(class);
+        Some(unit)
+    }
+
+    /// Gives an unused unit back to the chunks.
+    ///
+    /// # Safety
+    ///
+    /// The record and the index of a unit of which no block is in use.
+    unsafe fn drop_unit(&mut self, unit: NonNull<Unit>, index: usize) {
+        // SAFETY: by contract.
+        unsafe {
+            let Unit { start, class, blocks, .. } = unit.read();
+            self.units.delist(unit);
+            self.counters.unit_room -= usize::from(blocks) * self.classes.size(class.into());
+            if let Some(map) = &self.units.map {
+                map.classes.add(index).as_ref().store(0, Ordering::Relaxed);
+                map.record(index).write(null_mut());
+            }
+            self.free_inner(unit.cast());
+            self.free_inner(start);
+        }
+    }
+
+    /// The map, made if there is none yet, to cover all that the break may
+    /// ever reach from here.
+    fn make_unit_map(&mut self) -> Option<()> {
+        if self.units.map.is_some() {
+            return Some(());
+        }
+        // The first segment says where that is.
+        if self.segments.is_none() && !self.grow(UNIT) {
+            return None;
+        }
+        let segment = self.segments?;
+        let len = self.source.break_most() >> UNIT_BITS;
+        let bytes = round_up(len * (1 + size_of::<*mut Unit>()), self.source.page_size())?;
+        let range = self.source.map(bytes)?;
+        // SAFETY: records in the list are alive.
+        let base = match unsafe { segment.as_ref() }.kind {
+            super::segment::Kind::Break => segment.addr().get(),
+            // Regions come in no order: as far below as beyond.
+            super::segment::Kind::Region => {
+                segment.addr().get().saturating_sub(len << UNIT_BITS >> 1)
+            }
+        };
+        let records = range.start.cast();
+        self.counters.table_bytes += range.len;
+        self.units.map = Some(UnitMap {
+            base: base & !(UNIT - 1),
+            len,
+            // SAFETY: the map has 8 bytes for each record and one for each class.
+            classes: unsafe { records.add(len) }.cast(),
+            records,
+        });
+        Some(())
+    }
+}
