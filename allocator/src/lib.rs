@@ -21,6 +21,7 @@
 //! a program that breaks the contract is told how, and ended.
 #![cfg_attr(not(test), no_std)]
 
+mod cache;
 mod config;
 mod heap;
 mod lock;

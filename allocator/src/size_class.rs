@@ -58,6 +58,7 @@ pub(crate) const CLASS_LAST: usize = 127;
 /// of(n) == c > 0   =>  sizes[c - 1] < n <= sizes[c] == round(n)       (n > 0)
 /// of(n) == 0      <=>  n > sizes[last]
 /// ```
+#[derive(Clone)]
 pub(crate) struct Classes {
     sizes: [u32; CLASS_LAST + 1],
     last: u8,

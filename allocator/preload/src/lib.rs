@@ -68,7 +68,7 @@ pub extern "C" fn malloc(size: usize) -> *mut c_void {
     or_enomem(allocate(size, GRAIN))
 }
 
-/// `free(3)`: keeps errno.
+/// `free(3)`: keeps errno, as [`Brkpoint::free`] does.
 ///
 /// # Safety
 ///
@@ -78,11 +78,8 @@ pub unsafe extern "C" fn free(block: *mut c_void) {
     let Some(block) = NonNull::new(block.cast()) else {
         return;
     };
-    // SAFETY: the location is valid for this thread's lifetime.
-    let errno = unsafe { *libc::__errno_location() };
     // SAFETY: by contract.
     unsafe { MALLOC.free(block) };
-    set_errno(errno);
 }
 
 /// `calloc(3)`: a product that overflows is no memory.

@@ -4,7 +4,7 @@ use core::fmt;
 use core::ptr::NonNull;
 
 use super::Heap;
-use super::chunk::{Chunk, State};
+use super::chunk::{Chunk, HEADER, State};
 use crate::message::die;
 use crate::os::PageSource;
 use crate::size_class::GRAIN;
@@ -57,6 +57,43 @@ pub(crate) unsafe fn inspect(block: NonNull<u8>) -> Result<(Chunk, usize, State)
         Some((size, state @ (State::Live | State::Mapped))) => Ok((chunk, size, state)),
         Some((_, State::Free | State::Top | State::Cached)) => Err(Misuse::DoubleFree),
         Some((_, State::Fence | State::Inner | State::Unit)) | None => Err(Misuse::NotABlock),
+    }
+}
+
+/// The bytes of a live block that a thread's cache may keep; `None` if it is
+/// mapped. Takes no lock: a live chunk, and the tag on its right, change only
+/// by its owner's doing.
+///
+/// # Safety
+///
+/// As for [`inspect`], and in no unit.
+pub(crate) unsafe fn cacheable(block: NonNull<u8>) -> Result<Option<usize>, Misuse> {
+    // SAFETY: by contract; a Live chunk has one on its right.
+    unsafe {
+        match inspect(block)? {
+            (_, _, State::Mapped) => Ok(None),
+            (chunk, size, _) if chunk.offset(size).previous() == Some(size) => {
+                Ok(Some(size - HEADER))
+            }
+            _ => Err(Misuse::Overrun),
+        }
+    }
+}
+
+/// Marks a block that enters a thread's cache, or leaves it.
+///
+/// # Safety
+///
+/// A block of a Live or Cached chunk, which only the caller has.
+pub(crate) unsafe fn set_cached(block: NonNull<u8>, cached: bool) {
+    let state = if cached { State::Cached } else { State::Live };
+    // SAFETY: by contract.
+    unsafe {
+        let chunk = Chunk::of_block(block);
+        match chunk.get() {
+            Some((size, _)) => chunk.set(size, state),
+            None => corrupt(chunk, "a freed block's header was overwritten"),
+        }
     }
 }
 

@@ -55,6 +55,7 @@ use chunk::{Chunk, HEADER, State};
 use mapped::Mapping;
 pub use misuse::Misuse;
 use misuse::inspect;
+pub(crate) use misuse::{cacheable, set_cached};
 use policy::Thresholds;
 pub use resize::Resized;
 use segment::Segment;
@@ -229,6 +230,21 @@ impl<S: PageSource> Heap<S> {
         self.config =
             Config { break_source, size_classes, metadata, slab_max, thread_cache, ..config };
         self.thresholds = Thresholds::new(&config);
+    }
+
+    /// Requests of this many bytes or more are mapped, or may be.
+    pub(crate) fn cached_below(&self) -> usize {
+        self.thresholds.mmap.unwrap_or(usize::MAX)
+    }
+
+    /// The last class that units hold.
+    pub(crate) fn units_last(&self) -> usize {
+        self.units.last.into()
+    }
+
+    /// Where units are, once there are any.
+    pub(crate) fn unit_map(&self) -> Option<&UnitMap> {
+        self.units.map.as_ref()
     }
 
     /// The page source.

@@ -1,30 +1,70 @@
-//! The process's own heap: one, over the system, behind one lock.
+//! The process's own heap: one, over the system, behind one lock, with the
+//! threads' caches before it.
+//!
+//! - this file: [`Brkpoint`] and what needs no cache; `slow`: refills, flushes,
+//!   and the cache of a thread; `hooks`: the ends of threads, and `fork`
+//!
+//! # One malloc, one free
+//!
+//! ```text
+//! malloc(n)                                   free(block)
+//!  1 n's class has a stack with a block:       1 the block's unit says its class, and its stack
+//!    pop it                                      has room: push it
+//!  2 the class is cached: fill half the        2 the class is cached (a block of no unit: its
+//!    stack                                       header says): empty half of a full stack
+//!      from the depot,                             to the depot,
+//!      else from units of the heap                 else to the heap
+//!  3 else ask the heap (`heap/mod.rs`)         3 else give it to the heap (`heap/mod.rs`)
+//! ```
+//!
+//! Only steps 1 are on the fast path; a setting that would change them changes
+//! the tables they read instead (`cache::front`).
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::cell::UnsafeCell;
 use core::fmt::Write;
 use core::ptr::{NonNull, null_mut};
-use core::sync::atomic::{AtomicBool, Ordering};
 
+use crate::cache::depot::Depot;
+use crate::cache::front::Front;
+use crate::cache::{Cache, thread};
 use crate::config::{BreakSource, Config, apply_environment, options};
-use crate::heap::{Block, Heap, Misuse, Resized, Stats};
+use crate::heap::{Block, Heap, Misuse, Resized, SMALL_MOST, Stats};
 use crate::lock::Lock;
 use crate::message::{Message, die};
 use crate::os::{System, raw};
+use crate::size_class::GRAIN;
+
+mod hooks;
+mod slow;
 
 /// A heap that comes to life with its first request.
 ///
 /// There is no flag beside the heap that could be seen too early: who wants to
 /// know whether it exists asks under the lock.
 struct Process {
+    front: Front,
+    depot: Depot,
     lock: Lock,
-    heap: UnsafeCell<Option<Heap<System>>>,
+    locked: UnsafeCell<Locked>,
 }
 
-// SAFETY: `heap` is only touched under `lock` (see `Brkpoint::with`).
+/// What the lock protects.
+struct Locked {
+    heap: Option<Heap<System>>,
+    /// All caches there are.
+    caches: Option<NonNull<Cache>>,
+}
+
+// SAFETY: `locked` is only touched under `lock` (see `Brkpoint::with_caches`).
 unsafe impl Sync for Process {}
 
-static PROCESS: Process = Process { lock: Lock::new(), heap: UnsafeCell::new(None) };
+static PROCESS: Process = Process {
+    front: Front::new(),
+    depot: Depot::new(),
+    lock: Lock::new(),
+    locked: UnsafeCell::new(Locked { heap: None, caches: None }),
+};
 
 /// The process's allocator: a handle, free to copy, to the one heap that all
 /// handles share.
@@ -59,16 +99,28 @@ impl Brkpoint {
     }
 
     /// Runs `f` on the heap, under the lock.
-    #[inline]
     fn with<R>(&self, f: impl FnOnce(&mut Heap<System>) -> R) -> R {
+        self.with_caches(|heap, _| f(heap))
+    }
+
+    /// Runs `f` on the heap and the list of caches, under the lock.
+    fn with_caches<R>(
+        &self,
+        f: impl FnOnce(&mut Heap<System>, &mut Option<NonNull<Cache>>) -> R,
+    ) -> R {
         let _held = PROCESS.lock.take();
         // SAFETY: under the lock. (The forking thread passes it, but not
         // while it is in here itself: no allocation forks.)
-        let heap = unsafe { &mut *PROCESS.heap.get() };
-        match heap {
-            Some(heap) => f(heap),
-            None => f(self.begin(heap)),
+        let Locked { heap, caches } = unsafe { &mut *PROCESS.locked.get() };
+        let heap = match heap {
+            Some(heap) => heap,
+            None => self.begin(heap),
+        };
+        let result = f(heap, caches);
+        if let Some(map) = heap.unit_map() {
+            PROCESS.front.show(map);
         }
+        result
     }
 
     /// Makes the heap. Allocates nothing: the environment is read in place.
@@ -83,13 +135,24 @@ impl Brkpoint {
                 raw::keeping_errno(|| message.send());
             }
         }
-        heap.insert(Heap::new(config, System::new(config.break_source)))
+        let heap = heap.insert(Heap::new(config, System::new(config.break_source)));
+        // SAFETY: once, and caches come later.
+        unsafe { PROCESS.front.begin(&heap.classes, heap.units_last()) };
+        PROCESS.front.allow(heap.cached_below());
+        heap
     }
 
     /// A block of at least `size` bytes at a multiple of `align`, a power of two.
     #[inline]
     pub fn allocate(&self, size: usize, align: usize) -> Option<Block> {
-        self.with(|heap| heap.allocate(size, align))
+        if align <= GRAIN && size <= SMALL_MOST {
+            let offset = PROCESS.front.offset(size);
+            // SAFETY: the front's offsets are those of stacks.
+            if let Some(start) = unsafe { thread::cache().stack_at(offset) }.pop() {
+                return Some(Block { start, dirty: size });
+            }
+        }
+        self.allocate_slow(size, align)
     }
 
     /// As [`allocate`](Brkpoint::allocate), and its first `size` bytes read as zero.
@@ -101,17 +164,40 @@ impl Brkpoint {
         Some(start)
     }
 
-    /// Frees a block; ends the process with a message if `block` is none.
+    /// Frees a block, and keeps errno; ends the process with a message if
+    /// `block` is seen to be none.
     ///
     /// # Safety
     ///
     /// `block` is a live block of this heap, which nobody uses any more.
     #[inline]
     pub unsafe fn free(&self, block: NonNull<u8>) {
-        // SAFETY: by contract.
-        if let Err(misuse) = self.with(|heap| unsafe { heap.free(block) }) {
-            refuse("free", block, misuse);
+        let class = PROCESS.front.class_of(block);
+        if !thread::cache().stack(class).push(block) {
+            // SAFETY: by contract.
+            unsafe { self.free_slow(block) };
         }
+    }
+
+    /// As [`free`](Brkpoint::free), knowing what size was requested, which
+    /// must not be more than the block has.
+    ///
+    /// # Safety
+    ///
+    /// As [`free`](Brkpoint::free).
+    #[inline]
+    pub unsafe fn free_sized(&self, block: NonNull<u8>, size: usize, align: usize) {
+        if align <= GRAIN && size <= SMALL_MOST {
+            // A block that does not lie in a unit of the class is none the
+            // less as large, and finds home when its stack is emptied.
+            let offset = PROCESS.front.offset(size);
+            // SAFETY: the front's offsets are those of stacks.
+            if unsafe { thread::cache().stack_at(offset) }.push(block) {
+                return;
+            }
+        }
+        // SAFETY: by contract.
+        unsafe { self.free(block) };
     }
 
     /// Resizes a block; as [`Heap::reallocate`], but the copy is made outside
@@ -126,8 +212,20 @@ impl Brkpoint {
         size: usize,
         align: usize,
     ) -> Option<NonNull<u8>> {
+        let usable = match PROCESS.front.class_of(block) {
+            0 => None,
+            class => Some(PROCESS.front.classes().size(class)),
+        };
+        if usable.is_some_and(|usable| size <= usable && size > usable / 2) {
+            return Some(block);
+        }
         // SAFETY: by contract.
-        let usable = match self.with(|heap| unsafe { heap.resize(block, size, align) }) {
+        let resized = match usable {
+            Some(usable) => Ok(Resized::Move { usable }),
+            // SAFETY: by contract.
+            None => self.with(|heap| unsafe { heap.resize(block, size, align) }),
+        };
+        let usable = match resized {
             Ok(Resized::Done(block)) => return Some(block),
             Ok(Resized::Move { usable }) => usable,
             Err(misuse) => refuse("realloc", block, misuse),
@@ -151,6 +249,9 @@ impl Brkpoint {
     ///
     /// `block` is a live block of this heap.
     pub unsafe fn usable_size(&self, block: NonNull<u8>) -> usize {
+        if let class @ 1.. = PROCESS.front.class_of(block) {
+            return PROCESS.front.classes().size(class);
+        }
         // SAFETY: by contract.
         match self.with(|heap| unsafe { heap.usable_size(block) }) {
             Ok(size) => size,
@@ -158,14 +259,33 @@ impl Brkpoint {
         }
     }
 
-    /// As [`Heap::trim`].
+    /// As [`Heap::trim`], after what this thread's cache and the depot keep
+    /// was given back.
     pub fn trim(&self, keep: usize) -> bool {
+        self.empty_caches();
         self.with(|heap| heap.trim(keep))
     }
 
-    /// As [`Heap::stats`].
+    /// As [`Heap::stats`]. What caches keep is exact while no other thread
+    /// allocates or frees.
     pub fn stats(&self) -> Stats {
-        self.with(|heap| heap.stats())
+        self.with_caches(|heap, caches| {
+            let mut held = PROCESS.depot.held(&heap.classes);
+            let mut next = *caches;
+            while let Some(cache) = next {
+                // SAFETY: caches stay for ever.
+                let cache = unsafe { cache.as_ref() };
+                let (blocks, bytes) = cache.held(&heap.classes);
+                held = (held.0 + blocks, held.1 + bytes);
+                next = cache.next;
+            }
+            let mut stats = heap.stats();
+            stats.cached_blocks = held.0.min(stats.live_blocks);
+            stats.cached = held.1.min(stats.live);
+            stats.live_blocks -= stats.cached_blocks;
+            stats.live -= stats.cached;
+            stats
+        })
     }
 
     /// As [`Heap::check`].
@@ -188,28 +308,17 @@ impl Brkpoint {
             let mut config = *heap.config();
             change(&mut config);
             heap.configure(config);
+            PROCESS.front.allow(heap.cached_below());
         });
     }
 
-    /// Makes `fork` wait until the heap is in order, once per process, however
-    /// often it is called.
+    /// Makes `fork` wait until the heap is in order, and has the ends of
+    /// threads noticed; once per process, however often it is called.
     ///
     /// A preloaded library calls this while it is loaded; otherwise the first
-    /// allocation through [`GlobalAlloc`] does.
+    /// request does.
     pub fn survive_fork() {
-        static DONE: AtomicBool = AtomicBool::new(false);
-        // Set first: registering may allocate, and come here again.
-        if DONE.load(Ordering::Relaxed) || DONE.swap(true, Ordering::Relaxed) {
-            return;
-        }
-        // SAFETY: three functions that live as long as the program.
-        unsafe {
-            libc::pthread_atfork(
-                Some(before_fork),
-                Some(after_fork_in_parent),
-                Some(after_fork_in_child),
-            );
-        }
+        hooks::register();
     }
 }
 
@@ -217,18 +326,6 @@ impl Default for Brkpoint {
     fn default() -> Brkpoint {
         Brkpoint::new()
     }
-}
-
-extern "C" fn before_fork() {
-    PROCESS.lock.before_fork();
-}
-
-extern "C" fn after_fork_in_parent() {
-    PROCESS.lock.after_fork_in_parent();
-}
-
-extern "C" fn after_fork_in_child() {
-    PROCESS.lock.after_fork_in_child();
 }
 
 #[cold]
@@ -239,20 +336,20 @@ fn refuse(call: &str, block: NonNull<u8>, misuse: Misuse) -> ! {
 // SAFETY: blocks come from the heap: disjoint, at least as large and aligned
 // as the layout says, and live until they are freed; nothing here unwinds.
 unsafe impl GlobalAlloc for Brkpoint {
+    #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        Brkpoint::survive_fork();
         self.allocate(layout.size(), layout.align())
             .map_or(null_mut(), |block| block.start.as_ptr())
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        Brkpoint::survive_fork();
         self.allocate_zeroed(layout.size(), layout.align()).map_or(null_mut(), NonNull::as_ptr)
     }
 
-    unsafe fn dealloc(&self, block: *mut u8, _: Layout) {
+    #[inline]
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         // SAFETY: a block of ours, hence not null, by GlobalAlloc's contract.
-        unsafe { self.free(NonNull::new_unchecked(block)) };
+        unsafe { self.free_sized(NonNull::new_unchecked(block), layout.size(), layout.align()) };
     }
 
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {

@@ -1,0 +1,102 @@
+//! The depot: for each class an array of blocks in transit from threads that
+//! free to threads that allocate. It is bounded, so that what is freed and not
+//! wanted goes back to the heap.
+
+use core::cell::UnsafeCell;
+use core::ptr::null_mut;
+
+use crate::lock::Lock;
+use crate::size_class::{CLASS_LAST, Classes};
+
+/// Bytes of one class that may be in transit.
+const BYTES_MOST: usize = 64 << 10;
+/// The most blocks of one class.
+const SLOTS: usize = 1024;
+
+struct Shelf {
+    lock: Lock,
+    inner: UnsafeCell<Inner>,
+}
+
+struct Inner {
+    len: usize,
+    blocks: [*mut u8; SLOTS],
+}
+
+/// The arrays of all classes.
+pub(crate) struct Depot {
+    shelves: [Shelf; CLASS_LAST + 1],
+}
+
+// SAFETY: `inner` is only touched under its `lock`.
+unsafe impl Sync for Depot {}
+
+impl Depot {
+    pub(crate) const fn new() -> Depot {
+        const SHELF: Shelf = Shelf {
+            lock: Lock::new(),
+            inner: UnsafeCell::new(Inner { len: 0, blocks: [null_mut(); SLOTS] }),
+        };
+        Depot { shelves: [SHELF; CLASS_LAST + 1] }
+    }
+
+    /// Runs `f` on a class's array, under its lock.
+    fn with<R>(&self, class: usize, f: impl FnOnce(&mut Inner) -> R) -> R {
+        let _held = self.shelves[class].lock.take();
+        // SAFETY: under the lock.
+        f(unsafe { &mut *self.shelves[class].inner.get() })
+    }
+
+    /// Moves up to `out.len()` blocks to `out`, calls `taken` with how many,
+    /// and gives that.
+    pub(crate) fn take(
+        &self,
+        class: usize,
+        out: &mut [*mut u8],
+        taken: impl FnOnce(usize),
+    ) -> usize {
+        self.with(class, |inner| {
+            let count = out.len().min(inner.len);
+            inner.len -= count;
+            out[..count].copy_from_slice(&inner.blocks[inner.len..][..count]);
+            taken(count);
+            count
+        })
+    }
+
+    /// Takes the first `count` blocks of `from` if there is room for all of
+    /// them, moves the others down, calls `given` and says whether it did.
+    pub(crate) fn give(
+        &self,
+        class: usize,
+        size: usize,
+        from: &mut [*mut u8],
+        count: usize,
+        given: impl FnOnce(),
+    ) -> bool {
+        let most = (BYTES_MOST / size).min(SLOTS);
+        self.with(class, |inner| {
+            if inner.len + count > most {
+                return false;
+            }
+            inner.blocks[inner.len..][..count].copy_from_slice(&from[..count]);
+            inner.len += count;
+            from.copy_within(count.., 0);
+            given();
+            true
+        })
+    }
+
+    /// Blocks and bytes in transit.
+    pub(crate) fn held(&self, classes: &Classes) -> (usize, usize) {
+        (1..=classes.last()).fold((0, 0), |(blocks, bytes), class| {
+            let len = self.with(class, |inner| inner.len);
+            (blocks + len, bytes + len * classes.size(class))
+        })
+    }
+
+    /// The locks, for `fork`.
+    pub(crate) fn locks(&self) -> impl Iterator<Item = &Lock> {
+        self.shelves.iter().map(|shelf| &shelf.lock)
+    }
+}

@@ -1,0 +1,129 @@
+//! What every thread reads without a lock: which class a request is of, and
+//! which class a pointer is of.
+
+use core::cell::UnsafeCell;
+use core::ptr::{NonNull, null_mut};
+use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicU16, AtomicUsize, Ordering};
+
+use super::STACK_BITS;
+use crate::config::SizeClasses;
+use crate::heap::{SMALL_MOST, UNIT_BITS, UnitMap};
+use crate::size_class::{Classes, GRAIN};
+
+/// The tables. All zero, every request and every free takes the slow path.
+pub(crate) struct Front {
+    /// Where in a cache the stack of a request's class is, by 16 bytes of
+    /// request; 0, stack 0, if the class has no units or if such a request is
+    /// to be mapped.
+    offsets: [AtomicU16; SMALL_MOST / GRAIN + 1],
+    base: AtomicUsize,
+    len: AtomicUsize,
+    map: AtomicPtr<AtomicU8>,
+    /// Requests of this many bytes or more are not for caches.
+    below: AtomicUsize,
+    /// The last class that units hold.
+    units_last: AtomicUsize,
+    classes: UnsafeCell<Classes>,
+}
+
+// SAFETY: `classes` is written once, before anything that leads to it is
+// published (see `classes`).
+unsafe impl Sync for Front {}
+
+impl Front {
+    pub(crate) const fn new() -> Front {
+        Front {
+            offsets: [const { AtomicU16::new(0) }; SMALL_MOST / GRAIN + 1],
+            base: AtomicUsize::new(0),
+            len: AtomicUsize::new(0),
+            map: AtomicPtr::new(null_mut()),
+            below: AtomicUsize::new(0),
+            units_last: AtomicUsize::new(0),
+            classes: UnsafeCell::new(Classes::new(SizeClasses::Spacing16)),
+        }
+    }
+
+    /// Says which classes there are.
+    ///
+    /// # Safety
+    ///
+    /// Called once, before any thread has a cache.
+    pub(crate) unsafe fn begin(&self, classes: &Classes, units_last: usize) {
+        // SAFETY: nobody reads it yet.
+        unsafe { *self.classes.get() = classes.clone() };
+        self.units_last.store(units_last, Ordering::Relaxed);
+    }
+
+    /// Lets requests of less than `below` bytes be served from caches.
+    pub(crate) fn allow(&self, below: usize) {
+        self.below.store(below, Ordering::Relaxed);
+        for (grains, offset) in self.offsets.iter().enumerate() {
+            // The largest request that this entry stands for.
+            let class = self.classes().of(grains * GRAIN);
+            let fast = grains * GRAIN < below && class <= self.units_last();
+            let new = if fast { class << STACK_BITS } else { 0 };
+            offset.store(new as u16, Ordering::Relaxed);
+        }
+    }
+
+    /// Says where units are.
+    pub(crate) fn show(&self, map: &UnitMap) {
+        if self.len.load(Ordering::Relaxed) == 0 {
+            self.base.store(map.base, Ordering::Relaxed);
+            self.map.store(map.classes.as_ptr(), Ordering::Relaxed);
+            // Last: with a `len` of 0 nobody looks at the others. Whoever is
+            // given a block of a unit is given it after this.
+            self.len.store(map.len, Ordering::Release);
+        }
+    }
+
+    /// The classes. For threads that have a cache, or the heap's lock.
+    pub(crate) fn classes(&self) -> &Classes {
+        // SAFETY: written before the first cache was handed out.
+        unsafe { &*self.classes.get() }
+    }
+
+    /// The last class that units hold.
+    pub(crate) fn units_last(&self) -> usize {
+        self.units_last.load(Ordering::Relaxed)
+    }
+
+    /// Where the stack is that serves a request, in bytes from the cache's
+    /// start. `size` is at most [`SMALL_MOST`].
+    #[inline(always)]
+    pub(crate) fn offset(&self, size: usize) -> usize {
+        match self.offsets.get(size.div_ceil(GRAIN)) {
+            Some(offset) => offset.load(Ordering::Relaxed).into(),
+            None => 0,
+        }
+    }
+
+    /// The class of a request that a cache may serve, or 0.
+    pub(crate) fn cached_class(&self, size: usize, align: usize) -> usize {
+        if size >= self.below.load(Ordering::Relaxed) {
+            return 0;
+        }
+        let classes = self.classes();
+        if align <= GRAIN {
+            return classes.of(size);
+        }
+        // A unit's blocks have the alignment that divides their size.
+        match classes.of(size.max(1).next_multiple_of(align)) {
+            class if class <= self.units_last() && classes.size(class).is_multiple_of(align) => {
+                class
+            }
+            _ => 0,
+        }
+    }
+
+    /// The class of the unit that a block lies in; 0 if in none.
+    #[inline(always)]
+    pub(crate) fn class_of(&self, block: NonNull<u8>) -> usize {
+        let index = block.addr().get().wrapping_sub(self.base.load(Ordering::Relaxed)) >> UNIT_BITS;
+        if index >= self.len.load(Ordering::Relaxed) {
+            return 0;
+        }
+        // SAFETY: the map has `len` bytes; what leads to it was stored before.
+        unsafe { (*self.map.load(Ordering::Relaxed).add(index)).load(Ordering::Relaxed).into() }
+    }
+}
