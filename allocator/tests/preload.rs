@@ -69,9 +69,9 @@ fn exhaustion_is_enomem_and_not_the_end() {
 }
 
 #[test]
-fn misuse_ends_the_process_with_a_message_that_names_it() {
+fn with_headers_misuse_ends_the_process_with_a_message_that_names_it() {
     let Some(binary) = compiled("misuse") else { return };
-    for (mistake, says) in [
+    let mistakes = [
         ("double-free", "double free"),
         ("delayed-double-free", "double free"),
         ("interior-free", "not the start of a block"),
@@ -84,14 +84,45 @@ fn misuse_ends_the_process_with_a_message_that_names_it() {
         ("underflow-by-8", "header was overwritten"),
         ("realloc-of-freed", "realloc("),
         ("write-after-free", "a freed block was written to"),
+    ];
+    for (mistake, says) in mistakes {
+        for cache in ["0", "16K"] {
+            // Caches do not look into the blocks they keep, nor at their left.
+            if cache != "0" && mistake == "write-after-free" {
+                continue;
+            }
+            let mut command = preloaded(&binary, "default");
+            command.env("BRKPOINT_METADATA", "header").env("BRKPOINT_THREAD_CACHE", cache);
+            expect_end(command.arg(mistake), mistake, says);
+        }
+    }
+}
+
+#[test]
+fn out_of_band_misuse_is_noticed_when_blocks_reach_the_heap() {
+    let Some(binary) = compiled("misuse") else { return };
+    for (mistake, says) in [
+        ("double-free", "double free"),
+        // With its neighbours free, too, the unit is dissolved.
+        ("delayed-double-free", "not the start of a block"),
+        ("interior-free", "not the start of a block"),
+        ("unaligned-free", "not the start of a block"),
+        ("foreign-free", "not the start of a block"),
+        ("stack-free", "not the start of a block"),
     ] {
         let mut command = preloaded(&binary, "default");
-        command.arg(mistake);
-        let output = output(command);
-        let said = text(&output.stderr);
-        assert!(!output.status.success(), "{mistake} went unnoticed");
-        assert!(said.starts_with("brkpoint: ") && said.contains(says), "{mistake}: {said}");
+        command.env("BRKPOINT_THREAD_CACHE", "0");
+        expect_end(command.arg(mistake), mistake, says);
     }
+}
+
+/// Runs a program that must end with a message of ours.
+fn expect_end(command: &mut Command, mistake: &str, says: &str) {
+    let command = std::mem::replace(command, Command::new(""));
+    let output = output(command);
+    let said = text(&output.stderr);
+    assert!(!output.status.success(), "{mistake} went unnoticed");
+    assert!(said.starts_with("brkpoint: ") && said.contains(says), "{mistake}: {said}");
 }
 
 #[test]

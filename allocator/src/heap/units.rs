@@ -215,19 +215,6 @@ impl Units {
         NonNull::new(unsafe { map.record(index).read() }).map(|unit| (unit, index))
     }
 
-    /// Which block of its unit begins at `block`; `None` if none does.
-    ///
-    /// # Safety
-    ///
-    /// `unit` is the record of the unit that contains `block`.
-    unsafe fn number(&self, unit: NonNull<Unit>, block: NonNull<u8>, size: usize) -> Option<usize> {
-        // SAFETY: by contract.
-        let Unit { start, class, blocks, .. } = unsafe { unit.read() };
-        let offset = block.addr().get() - start.addr().get();
-        let number = (offset as u64 * u64::from(self.reciprocals[class as usize]) >> 32) as usize;
-        (number * size == offset && number < blocks.into()).then_some(number)
-    }
-
     /// Brings a unit to the list that it belongs to.
     ///
     /// # Safety
@@ -353,51 +340,85 @@ impl<S: PageSource> Heap<S> {
         &mut self,
         blocks: &[*mut u8],
     ) -> Result<(), (NonNull<u8>, Misuse)> {
-        for &block in blocks {
-            let Some(block) = NonNull::new(block) else { continue };
-            // SAFETY: by contract; the record and index of its unit.
-            unsafe {
-                match self.units.unit_of(block) {
-                    Some((unit, index)) => self.free_in(unit, index, block),
-                    None => self.free_headed(block),
+        let mut rest = blocks;
+        while let Some((&block, others)) = rest.split_first() {
+            let Some(block) = NonNull::new(block) else {
+                rest = others;
+                continue;
+            };
+            rest = match self.units.unit_of(block) {
+                // SAFETY: by contract; the record and index of its unit.
+                Some((unit, index)) => unsafe { self.free_run(unit, index, rest) }?,
+                None => {
+                    // SAFETY: by contract.
+                    unsafe { self.free_headed(block) }.map_err(|misuse| (block, misuse))?;
+                    others
                 }
-            }
-            .map_err(|misuse| (block, misuse))?;
+            };
         }
         Ok(())
     }
 
+    /// Frees blocks as long as they lie in one unit, and gives the rest.
+    ///
     /// # Safety
     ///
-    /// The record and the index of the unit that contains `block`.
-    unsafe fn free_in(
+    /// The record and the index of the unit that contains the first of them.
+    unsafe fn free_run<'a>(
         &mut self,
         mut unit: NonNull<Unit>,
         index: usize,
-        block: NonNull<u8>,
-    ) -> Result<(), Misuse> {
-        // SAFETY: by contract.
+        blocks: &'a [*mut u8],
+    ) -> Result<&'a [*mut u8], (NonNull<u8>, Misuse)> {
+        // SAFETY: by contract; bits and words are those of the unit's blocks.
         unsafe {
-            let size = self.classes.size(unit.as_ref().class.into());
-            let Some(number) = self.units.number(unit, block, size) else {
-                return Err(Misuse::NotABlock);
-            };
-            let word = Unit::bits(unit).add(number / 64);
-            let bit = 1 << (number % 64);
-            if word.read() & bit != 0 {
-                return Err(Misuse::DoubleFree);
+            let Unit { start, class, blocks: most, .. } = unit.read();
+            let size = self.classes.size(class.into());
+            let reciprocal = u64::from(self.units.reciprocals[usize::from(class)]);
+            let bits = Unit::bits(unit);
+            let mut count = 0;
+            let mut wrong = None;
+            // One word at a time stays in a register: blocks that are freed
+            // together mostly lie together.
+            let mut at = bits;
+            let mut word = at.read();
+            for &block in blocks {
+                let offset = block.addr().wrapping_sub(start.addr().get());
+                if offset >= UNIT {
+                    break;
+                }
+                let number = (offset as u64 * reciprocal >> 32) as usize;
+                if number * size != offset || number >= most.into() {
+                    wrong = Some(Misuse::NotABlock);
+                    break;
+                }
+                if bits.add(number / 64) != at {
+                    at.write(word);
+                    at = bits.add(number / 64);
+                    word = at.read();
+                }
+                let bit = 1 << (number % 64);
+                if word & bit != 0 {
+                    wrong = Some(Misuse::DoubleFree);
+                    break;
+                }
+                word |= bit;
+                count += 1;
             }
-            word.write(word.read() | bit);
-            self.counters.small_blocks -= 1;
-            self.counters.small_bytes -= size;
-            unit.as_mut().used -= 1;
+            at.write(word);
+            self.counters.small_blocks -= count;
+            self.counters.small_bytes -= count * size;
+            unit.as_mut().used -= count as u16;
             if unit.as_ref().used == 0 {
                 self.drop_unit(unit, index);
             } else {
                 self.units.settle(unit);
             }
+            match wrong.zip(NonNull::new(blocks[count.min(blocks.len() - 1)])) {
+                Some((misuse, block)) => Err((block, misuse)),
+                None => Ok(&blocks[count..]),
+            }
         }
-        Ok(())
     }
 
     /// A new unit of a class, in the list of its tier.

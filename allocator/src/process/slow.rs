@@ -9,6 +9,7 @@ use crate::cache::thread::{self, EMPTY, GONE};
 use crate::cache::{Cache, Stack};
 use crate::heap::{Block, cacheable, set_cached};
 use crate::os::raw;
+use crate::size_class::GRAIN;
 
 /// How many blocks are freed at a time when everything is given back.
 const BATCH: usize = 64;
@@ -22,6 +23,12 @@ impl Brkpoint {
             let class = PROCESS.front.cached_class(size, align);
             let stack = cache.stack(class);
             if let Some(start) = stack.pop().or_else(|| self.refill(stack, class)) {
+                // A block that was freed with its requested size may be another
+                // class's, and stand anywhere.
+                if align > GRAIN && !start.addr().get().is_multiple_of(align) {
+                    stack.push(start);
+                    return self.with(|heap| heap.allocate(size, align));
+                }
                 if class > PROCESS.front.units_last() {
                     // SAFETY: chunks of cached classes beyond the units' are
                     // marked Cached on every stack.
@@ -164,9 +171,13 @@ impl Brkpoint {
         if !ptr::eq(thread::cache(), &EMPTY) {
             return self.own_cache();
         }
-        let most = self.with(|heap| heap.config().thread_cache.0);
+        let (most, below) = self.with(|heap| (heap.config().thread_cache.0, heap.cached_below()));
         if most == 0 {
             thread::set_cache(&GONE);
+            return None;
+        }
+        // As long as every block is to be mapped, there is nothing to keep.
+        if below <= GRAIN {
             return None;
         }
         let cache = self.with_caches(|heap, caches| {
