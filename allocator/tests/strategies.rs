@@ -148,6 +148,31 @@ fn trim_at_a_threshold_keeps_top_pad() {
 }
 
 #[test]
+fn trim_decay_gives_back_what_nobody_needed_for_its_time() {
+    let config = Config {
+        trim: Trim::Decay,
+        trim_decay: Count(1000),
+        top_pad: Bytes(0),
+        ..preset(Preset::BrkOnly)
+    };
+    let mut heap = simulated(config);
+    allocate(&mut heap, 100);
+    // In use time and again, all of it stays.
+    for _ in 0..10 {
+        churn(&mut heap, &[10 << 20]);
+        heap.source_mut().advance(500);
+    }
+    assert_eq!(heap.stats().calls.brk, 2);
+    // Four fifths of it unused for a time and a look at the clock: they go.
+    for _ in 0..5 {
+        churn(&mut heap, &[2 << 20]);
+        heap.source_mut().advance(500);
+    }
+    let held = heap.source().break_bytes();
+    assert!((2 << 20..3 << 20).contains(&held), "{held}");
+}
+
+#[test]
 fn trim_eager_gives_back_every_os_page_at_once() {
     let mut heap = simulated(Config { trim: Trim::Eager, ..preset(Preset::BrkOnly) });
     let first = allocate(&mut heap, 100);

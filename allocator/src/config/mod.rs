@@ -110,7 +110,9 @@ options! {
     /// Bytes of freed blocks that a thread keeps for itself of each size class; 0 turns thread caches off.
     thread_cache: Bytes = Bytes(16 << 10), "BRKPOINT_THREAD_CACHE";
     /// When free memory at the break goes back to the OS.
-    trim: Trim = Trim::Threshold, "BRKPOINT_TRIM";
+    trim: Trim = Trim::Decay, "BRKPOINT_TRIM";
+    /// Milliseconds for which `trim=decay` keeps what nobody needs.
+    trim_decay: Count = Count(1000), "BRKPOINT_TRIM_DECAY";
     /// The size in bytes of the top above which `trim=threshold` gives memory back.
     trim_threshold: Bytes = Bytes(4 << 20), "BRKPOINT_TRIM_THRESHOLD";
     /// Bytes asked for beyond the need when the break grows, and kept when `trim=threshold` lowers it.

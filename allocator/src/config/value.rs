@@ -221,6 +221,9 @@ named! {
         Threshold = "threshold",
         /// Whenever a whole OS page of it is free.
         Eager = "eager",
+        /// When nobody has needed it for a time, `trim_decay`; `top_pad` of it
+        /// stays. Time is looked at when something is freed.
+        Decay = "decay",
     }
 }
 

@@ -55,7 +55,7 @@ pub(super) fn should_map(
 /// How many bytes at the end of a top of `top` bytes should go back to the OS.
 pub(super) fn surplus(config: &Config, thresholds: &Thresholds, top: usize) -> usize {
     match config.trim {
-        Trim::Never => 0,
+        Trim::Never | Trim::Decay => 0,
         Trim::Eager => top,
         Trim::Threshold => {
             if top <= thresholds.trim {
@@ -64,6 +64,28 @@ pub(super) fn surplus(config: &Config, thresholds: &Thresholds, top: usize) -> u
             let surplus = top.saturating_sub(config.top_pad.0);
             if surplus < RELEASE_LEAST { 0 } else { surplus }
         }
+    }
+}
+
+/// What of the top nobody has needed for a while: its low-water mark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Water {
+    /// The smallest that the top has been since then, in bytes.
+    pub(super) low: usize,
+    /// When that was, in milliseconds.
+    pub(super) since: u64,
+}
+
+impl Water {
+    /// How many bytes of a top of `top` bytes should go back at the time `now`
+    /// under `Trim::Decay`. At the end of each period a new one begins.
+    pub(super) fn unneeded(&mut self, config: &Config, top: usize, now: u64) -> usize {
+        if now.saturating_sub(self.since) < config.trim_decay.0 as u64 {
+            return 0;
+        }
+        let surplus = self.low.min(top).saturating_sub(config.top_pad.0);
+        *self = Water { low: top, since: now };
+        if surplus < RELEASE_LEAST { 0 } else { surplus }
     }
 }
 
@@ -99,6 +121,16 @@ mod tests {
         assert_eq!(now, raised);
         now.learn(&dynamic, 32 << 20);
         assert_eq!(now, Thresholds { mmap: Some(32 << 20), trim: 64 << 20 });
+    }
+
+    #[test]
+    fn what_was_needed_within_the_time_is_not_given_back() {
+        let config = Config { top_pad: Bytes(0), trim_decay: Count(1000), ..Config::DEFAULT };
+        let mut water = Water { low: 3 << 20, since: 0 };
+        assert_eq!(water.unneeded(&config, 9 << 20, 999), 0);
+        assert_eq!(water.unneeded(&config, 9 << 20, 1000), 3 << 20);
+        assert_eq!(water, Water { low: 9 << 20, since: 1000 });
+        assert_eq!(water.unneeded(&config, 6 << 20, 2000), 6 << 20, "no more than there is");
     }
 
     #[test]

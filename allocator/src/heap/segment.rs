@@ -10,6 +10,7 @@ use core::ptr::NonNull;
 
 use super::chunk::{CHUNK_LEAST, Chunk, HEADER, State};
 use super::{Heap, align_up, policy};
+use crate::config::Trim;
 use crate::os::{PageSource, Range};
 use crate::size_class::GRAIN;
 
@@ -83,6 +84,7 @@ impl<S: PageSource> Heap<S> {
     pub(super) unsafe fn set_top_size(&mut self, size: usize) {
         let Some(top) = self.top else { return };
         self.top_size = size;
+        self.water.low = self.water.low.min(size);
         self.clean_from = self.clean_from.max(top.address() + HEADER);
         // SAFETY: by contract.
         unsafe { top.set(size, State::Top) };
@@ -235,6 +237,19 @@ impl<S: PageSource> Heap<S> {
         }
     }
 
+    /// Lowers the end of the current segment if nobody has needed it for long
+    /// enough, and the policy asks for that.
+    pub(super) fn trim_by_time(&mut self) {
+        if self.config.trim != Trim::Decay || self.top_size < policy::RELEASE_LEAST {
+            return;
+        }
+        let now = self.source.now();
+        let surplus = self.water.unneeded(&self.config, self.top_size, now);
+        if surplus > 0 {
+            self.shrink_top(surplus);
+        }
+    }
+
     /// Gives the last `surplus` bytes of the top back, as far as they are
     /// whole OS pages and not the top's header, and says whether any were.
     pub(super) fn shrink_top(&mut self, surplus: usize) -> bool {
@@ -277,7 +292,7 @@ impl<S: PageSource> Heap<S> {
     ///
     /// A chunk of `size` bytes in no bin, used by nobody, not the top.
     pub(super) unsafe fn release_region(&mut self, chunk: Chunk, size: usize) -> bool {
-        if self.config.trim == crate::config::Trim::Never {
+        if self.config.trim == Trim::Never {
             return false;
         }
         // SAFETY: by contract; a chunk that is not the top has one on its right.

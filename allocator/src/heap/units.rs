@@ -356,6 +356,7 @@ impl<S: PageSource> Heap<S> {
                 }
             };
         }
+        self.trim_by_time();
         Ok(())
     }
 

@@ -103,6 +103,9 @@ pub unsafe trait PageSource {
     /// is not used any more and, if it moves, no pointer into it is either.
     unsafe fn remap(&mut self, range: Range, bytes: usize, may_move: bool) -> Option<Range>;
 
+    /// The time in milliseconds since some moment; never goes back.
+    fn now(&mut self) -> u64;
+
     /// The calls made so far.
     fn calls(&self) -> Calls;
 }

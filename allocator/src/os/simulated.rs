@@ -36,6 +36,7 @@ pub struct Simulated {
     fail_from: u64,
     fail_count: u64,
     refuse_break: bool,
+    clock: u64,
     calls: Calls,
 }
 
@@ -62,6 +63,7 @@ impl Simulated {
             fail_from: u64::MAX,
             fail_count: 0,
             refuse_break: false,
+            clock: 0,
             calls: Calls::NONE,
         }
     }
@@ -77,6 +79,11 @@ impl Simulated {
     /// Refuses every growth of the break from now on, or allows it again.
     pub fn refuse_break(&mut self, refuse: bool) {
         self.refuse_break = refuse;
+    }
+
+    /// Lets time pass.
+    pub fn advance(&mut self, milliseconds: u64) {
+        self.clock += milliseconds;
     }
 
     /// Requests made so far, those that failed included.
@@ -277,6 +284,12 @@ unsafe impl PageSource for Simulated {
         unsafe { moved.start.copy_from_nonoverlapping(range.start, range.len) };
         self.drop_pages(first, old);
         Some(moved)
+    }
+
+    /// Time passes whenever somebody looks at the clock, too.
+    fn now(&mut self) -> u64 {
+        self.clock += 7;
+        self.clock
     }
 
     fn calls(&self) -> Calls {

@@ -133,6 +133,10 @@ unsafe impl PageSource for System {
         unsafe { raw::remap(range, bytes, may_move) }
     }
 
+    fn now(&mut self) -> u64 {
+        raw::coarse_milliseconds()
+    }
+
     fn calls(&self) -> Calls {
         self.calls
     }
