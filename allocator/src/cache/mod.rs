@@ -28,7 +28,7 @@ pub(crate) mod front;
 pub(crate) mod thread;
 
 /// The most slots of a stack.
-pub(crate) const SLOTS_MOST: usize = 512;
+pub(crate) const SLOTS_MOST: usize = 256;
 /// How many slots of a stack are used at first.
 const SLOTS_FIRST: usize = 8;
 /// Stacks begin at different places of a cache line's set.
@@ -165,7 +165,7 @@ impl Cache {
     ///
     /// # Safety
     ///
-    /// `offset` is a class's number times the size of a stack.
+    /// `offset` is a class's number, or 0, shifted by [`STACK_BITS`].
     #[inline(always)]
     pub(crate) unsafe fn stack_at(&self, offset: usize) -> &Stack {
         // SAFETY: by contract, an element of `stacks`, which come first.

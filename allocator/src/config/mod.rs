@@ -108,7 +108,7 @@ options! {
     /// The largest class in bytes, up to 1K, whose blocks lie side by side in units without headers; 0 for none.
     slab_max: Bytes = Bytes(1 << 10), "BRKPOINT_SLAB_MAX";
     /// Bytes of freed blocks that a thread keeps for itself of each size class; 0 turns thread caches off.
-    thread_cache: Bytes = Bytes(16 << 10), "BRKPOINT_THREAD_CACHE";
+    thread_cache: Bytes = Bytes(64 << 10), "BRKPOINT_THREAD_CACHE";
     /// When free memory at the break goes back to the OS.
     trim: Trim = Trim::Decay, "BRKPOINT_TRIM";
     /// Milliseconds for which `trim=decay` keeps what nobody needs.

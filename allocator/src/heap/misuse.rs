@@ -61,18 +61,21 @@ pub(crate) unsafe fn inspect(block: NonNull<u8>) -> Result<(Chunk, usize, State)
 }
 
 /// The bytes of a live block that a thread's cache may keep; `None` if it is
-/// mapped. Takes no lock: a live chunk, and the tag on its right, change only
-/// by its owner's doing.
+/// mapped. If `thorough`, the tag on its right is inspected, too. Takes no
+/// lock: a live chunk, and that tag, change only by its owner's doing.
 ///
 /// # Safety
 ///
 /// As for [`inspect`], and in no unit.
-pub(crate) unsafe fn cacheable(block: NonNull<u8>) -> Result<Option<usize>, Misuse> {
+pub(crate) unsafe fn cacheable(
+    block: NonNull<u8>,
+    thorough: bool,
+) -> Result<Option<usize>, Misuse> {
     // SAFETY: by contract; a Live chunk has one on its right.
     unsafe {
         match inspect(block)? {
             (_, _, State::Mapped) => Ok(None),
-            (chunk, size, _) if chunk.offset(size).previous() == Some(size) => {
+            (chunk, size, _) if !thorough || chunk.offset(size).previous() == Some(size) => {
                 Ok(Some(size - HEADER))
             }
             _ => Err(Misuse::Overrun),

@@ -15,8 +15,7 @@ use crate::size_class::GRAIN;
 const BATCH: usize = 64;
 
 impl Brkpoint {
-    /// Malloc, from step 2 on.
-    #[cold]
+    /// Malloc, from step 1 on, for blocks of any size.
     #[inline(never)]
     pub(super) fn allocate_slow(&self, size: usize, align: usize) -> Option<Block> {
         if let Some(cache) = self.own_cache() {
@@ -40,59 +39,73 @@ impl Brkpoint {
         self.with(|heap| heap.allocate(size, align))
     }
 
-    /// Free, from step 2 on. Keeps errno.
+    /// Free, from step 1 on, for blocks of any kind. Keeps errno.
+    ///
+    /// # Safety
+    ///
+    /// As [`Brkpoint::free`].
+    #[inline(never)]
+    pub(super) unsafe fn free_slow(&self, block: NonNull<u8>) {
+        let front = &PROCESS.front;
+        let cache = thread::cache();
+        let class = match front.class_of(block) {
+            0 => {
+                // SAFETY: in no unit, so a block with a header.
+                match unsafe { cacheable(block, front.units_last() == 0) } {
+                    Ok(Some(usable)) => front.classes().within(usable),
+                    Ok(None) => 0,
+                    Err(misuse) => refuse("free", block, misuse),
+                }
+            }
+            class => class,
+        };
+        let stack = cache.stack(class);
+        if class == 0 || !stack.is_used() {
+            // SAFETY: by contract.
+            return unsafe { self.free_uncached(block, class) };
+        }
+        if class > front.units_last() {
+            // SAFETY: a live block with a header, just inspected.
+            unsafe { set_cached(block, true) };
+        }
+        if !stack.push(block) {
+            self.make_room(stack, class);
+            stack.push(block);
+        }
+    }
+
+    /// Free, step 3: a block of no class that is cached, or of a thread that
+    /// has no cache yet, or any more.
     ///
     /// # Safety
     ///
     /// As [`Brkpoint::free`].
     #[cold]
-    #[inline(never)]
-    pub(super) unsafe fn free_slow(&self, block: NonNull<u8>) {
+    unsafe fn free_uncached(&self, block: NonNull<u8>, class: usize) {
         raw::keeping_errno(|| {
+            if class != 0
+                && let Some(cache) = self.attach()
+                && cache.stack(class).is_used()
+            {
+                // SAFETY: by contract; the second time there is a cache.
+                return unsafe { self.free_slow(block) };
+            }
             // SAFETY: by contract.
-            let done = self.own_cache().is_some_and(|cache| unsafe { self.cache(cache, block) });
-            if !done {
-                // SAFETY: by contract.
-                if let Err(misuse) = self.with(|heap| unsafe { heap.free(block) }) {
-                    refuse("free", block, misuse);
-                }
+            if let Err(misuse) = self.with(|heap| unsafe { heap.free(block) }) {
+                refuse("free", block, misuse);
             }
         });
     }
 
-    /// Puts a freed block on a stack, if it is of a class that is cached.
-    ///
-    /// # Safety
-    ///
-    /// As [`Brkpoint::free`]; the cache is this thread's.
-    unsafe fn cache(&self, cache: &Cache, block: NonNull<u8>) -> bool {
-        let front = &PROCESS.front;
-        let mut class = front.class_of(block);
-        if class == 0 {
-            // SAFETY: in no unit, so a block with a header.
-            match unsafe { cacheable(block) } {
-                Ok(Some(usable)) => class = front.classes().within(usable),
-                Ok(None) => return false,
-                Err(misuse) => refuse("free", block, misuse),
-            }
-            if !cache.stack(class).is_used() {
-                return false;
-            }
-            if class > front.units_last() {
-                // SAFETY: a live block with a header, just inspected.
-                unsafe { set_cached(block, true) };
-            }
+    /// Makes room on a full stack: more of it if the class has not had all it
+    /// may have, else by emptying half of it. Keeps errno.
+    #[cold]
+    fn make_room(&self, stack: &Stack, class: usize) {
+        let full = stack.room();
+        stack.widen();
+        if stack.room() == full {
+            raw::keeping_errno(|| self.flush(stack, class, (full / 2).max(1)));
         }
-        let stack = cache.stack(class);
-        if !stack.push(block) {
-            let full = stack.room();
-            stack.widen();
-            if stack.room() == full {
-                self.flush(stack, class, (full / 2).max(1));
-            }
-            return stack.push(block);
-        }
-        true
     }
 
     /// Fills an empty stack and takes a block from it: from the depot, else
@@ -152,6 +165,7 @@ impl Brkpoint {
     }
 
     /// This thread's cache, if it has or can have one.
+    #[inline]
     fn own_cache(&self) -> Option<&'static Cache> {
         let cache = thread::cache();
         if ptr::eq(cache, &EMPTY) {
@@ -163,6 +177,9 @@ impl Brkpoint {
     /// Gives this thread a cache: one whose thread has ended, or a new one.
     #[cold]
     fn attach(&self) -> Option<&'static Cache> {
+        if ptr::eq(thread::cache(), &GONE) {
+            return None;
+        }
         // May allocate, and so give this thread a cache before we do.
         hooks::register();
         if !hooks::can_watch() {
