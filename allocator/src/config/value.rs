@@ -221,8 +221,9 @@ named! {
         Threshold = "threshold",
         /// Whenever a whole OS page of it is free.
         Eager = "eager",
-        /// When nobody has needed it for a time, `trim_decay`; `top_pad` of it
-        /// stays. Time is looked at when something is freed.
+        /// As `threshold`, but what was given back and is needed again within
+        /// `trim_decay` is kept the next time, until nobody has needed it for
+        /// so long. Time is looked at when something is freed.
         Decay = "decay",
     }
 }

@@ -56,7 +56,7 @@ use mapped::Mapping;
 pub use misuse::Misuse;
 use misuse::inspect;
 pub(crate) use misuse::{cacheable, set_cached};
-use policy::{Thresholds, Water};
+use policy::{Retention, Thresholds};
 pub use resize::Resized;
 use segment::Segment;
 use stats::Counters;
@@ -89,7 +89,7 @@ pub struct Heap<S: PageSource> {
     /// Its size, 0 if there is none; else at least `HEADER`.
     top_size: usize,
     clean_from: usize,
-    water: Water,
+    retention: Retention,
     /// Where there is a top, its segment, the current one, comes first.
     segments: Option<NonNull<Segment>>,
     mappings: Option<NonNull<Mapping>>,
@@ -118,7 +118,7 @@ impl<S: PageSource> Heap<S> {
             top: None,
             top_size: 0,
             clean_from: 0,
-            water: Water { low: 0, since: 0 },
+            retention: Retention::NONE,
             segments: None,
             mappings: None,
             counters: Counters::NONE,

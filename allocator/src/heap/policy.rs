@@ -67,25 +67,55 @@ pub(super) fn surplus(config: &Config, thresholds: &Thresholds, top: usize) -> u
     }
 }
 
-/// What of the top nobody has needed for a while: its low-water mark.
+/// What `Trim::Decay` remembers of the top.
+///
+/// It gives back at once what exceeds the trim threshold. If the heap grows
+/// again within `trim_decay`, that was a mistake: twice as much as it had is
+/// kept from then on, until nobody has needed it for that time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Water {
-    /// The smallest that the top has been since then, in bytes.
+pub(super) struct Retention {
+    /// The smallest that the top has been since `since`, in bytes.
     pub(super) low: usize,
-    /// When that was, in milliseconds.
-    pub(super) since: u64,
+    /// When the period began, in milliseconds.
+    since: u64,
+    /// A top of this many bytes is kept for a period, whatever the threshold.
+    keep: usize,
+    /// When the top was last lowered, and how large it was before.
+    lowered: u64,
+    had: usize,
 }
 
-impl Water {
-    /// How many bytes of a top of `top` bytes should go back at the time `now`
-    /// under `Trim::Decay`. At the end of each period a new one begins.
-    pub(super) fn unneeded(&mut self, config: &Config, top: usize, now: u64) -> usize {
-        if now.saturating_sub(self.since) < config.trim_decay.0 as u64 {
+impl Retention {
+    pub(super) const NONE: Retention = Retention { low: 0, since: 0, keep: 0, lowered: 0, had: 0 };
+
+    /// How many bytes at the end of a top of `top` bytes should go back at the
+    /// time `now`. At the end of each period a new one begins.
+    pub(super) fn surplus(&mut self, config: &Config, top: usize, now: u64) -> usize {
+        let pad = config.top_pad.0;
+        if now.saturating_sub(self.since) >= config.trim_decay.0 as u64 {
+            let unneeded = self.low.min(top).saturating_sub(pad);
+            self.low = top;
+            self.since = now;
+            if unneeded >= RELEASE_LEAST {
+                self.keep = top - unneeded;
+                return unneeded;
+            }
+        }
+        let surplus = top.saturating_sub(pad);
+        if top <= config.trim_threshold.0.max(self.keep) || surplus < RELEASE_LEAST {
             return 0;
         }
-        let surplus = self.low.min(top).saturating_sub(config.top_pad.0);
-        *self = Water { low: top, since: now };
-        if surplus < RELEASE_LEAST { 0 } else { surplus }
+        self.lowered = now;
+        self.had = top;
+        surplus
+    }
+
+    /// The heap grows at the time `now`.
+    pub(super) fn regret(&mut self, config: &Config, now: u64) {
+        if self.had > 0 && now.saturating_sub(self.lowered) < config.trim_decay.0 as u64 {
+            self.keep = self.keep.max(2 * self.had);
+        }
+        self.had = 0;
     }
 }
 
@@ -124,13 +154,24 @@ mod tests {
     }
 
     #[test]
-    fn what_was_needed_within_the_time_is_not_given_back() {
-        let config = Config { top_pad: Bytes(0), trim_decay: Count(1000), ..Config::DEFAULT };
-        let mut water = Water { low: 3 << 20, since: 0 };
-        assert_eq!(water.unneeded(&config, 9 << 20, 999), 0);
-        assert_eq!(water.unneeded(&config, 9 << 20, 1000), 3 << 20);
-        assert_eq!(water, Water { low: 9 << 20, since: 1000 });
-        assert_eq!(water.unneeded(&config, 6 << 20, 2000), 6 << 20, "no more than there is");
+    fn what_was_given_back_too_early_is_kept_the_next_time_until_unneeded() {
+        let config = Config {
+            top_pad: Bytes(0),
+            trim_threshold: Bytes(1 << 20),
+            trim_decay: Count(1000),
+            ..Config::DEFAULT
+        };
+        let mut memory = Retention { since: 5000, ..Retention::NONE };
+        assert_eq!(memory.surplus(&config, 1 << 20, 5001), 0, "below the threshold");
+        assert_eq!(memory.surplus(&config, 3 << 20, 5002), 3 << 20);
+        memory.regret(&config, 5500);
+        assert_eq!(memory.surplus(&config, 6 << 20, 5600), 0);
+        // A period ends in which the top was never less than 4 MiB.
+        memory.low = 4 << 20;
+        assert_eq!(memory.surplus(&config, 6 << 20, 6000), 4 << 20);
+        assert_eq!(memory.surplus(&config, 3 << 20, 6001), 3 << 20, "and is not kept any more");
+        memory.regret(&config, 7001);
+        assert_eq!(memory.surplus(&config, 3 << 20, 6999), 3 << 20, "no regret a period later");
     }
 
     #[test]

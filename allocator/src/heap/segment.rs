@@ -84,7 +84,7 @@ impl<S: PageSource> Heap<S> {
     pub(super) unsafe fn set_top_size(&mut self, size: usize) {
         let Some(top) = self.top else { return };
         self.top_size = size;
-        self.water.low = self.water.low.min(size);
+        self.retention.low = self.retention.low.min(size);
         self.clean_from = self.clean_from.max(top.address() + HEADER);
         // SAFETY: by contract.
         unsafe { top.set(size, State::Top) };
@@ -93,6 +93,10 @@ impl<S: PageSource> Heap<S> {
     /// Gets memory so that the top has `need` bytes for a chunk. The top may
     /// be another one afterwards, even on failure.
     pub(super) fn grow(&mut self, need: usize) -> bool {
+        if self.config.trim == Trim::Decay {
+            let now = self.source.now();
+            self.retention.regret(&self.config, now);
+        }
         self.grow_by_break(need) || self.grow_by_region(need)
     }
 
@@ -237,14 +241,13 @@ impl<S: PageSource> Heap<S> {
         }
     }
 
-    /// Lowers the end of the current segment if nobody has needed it for long
-    /// enough, and the policy asks for that.
+    /// As `trim_by_policy`, for the one that depends on time.
     pub(super) fn trim_by_time(&mut self) {
         if self.config.trim != Trim::Decay || self.top_size < policy::RELEASE_LEAST {
             return;
         }
         let now = self.source.now();
-        let surplus = self.water.unneeded(&self.config, self.top_size, now);
+        let surplus = self.retention.surplus(&self.config, self.top_size, now);
         if surplus > 0 {
             self.shrink_top(surplus);
         }
