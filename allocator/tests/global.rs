@@ -3,13 +3,13 @@
 mod support;
 
 use std::alloc::{GlobalAlloc, Layout};
-use std::process::Command;
 use std::sync::mpsc;
 use std::thread;
 
 use brkpoint_allocator::{BreakSource, Brkpoint, Config};
 use brkpoint_workloads::op::Generator;
 use brkpoint_workloads::shadow::{Global, Shadow};
+use support::child;
 
 #[global_allocator]
 static ALLOCATOR: Brkpoint = Brkpoint::new();
@@ -121,16 +121,6 @@ fn absurd_layouts_are_refused_with_null() {
         assert!(ALLOCATOR.realloc(block, small, isize::MAX as usize - 15).is_null());
         ALLOCATOR.dealloc(block, small);
     }
-}
-
-/// Runs one of this program's ignored tests in a process of its own.
-fn child(test: &str, prepare: impl FnOnce(&mut Command)) -> (String, bool) {
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--ignored", "--exact", "--nocapture", "--test-threads=1", test]);
-    prepare(&mut command);
-    let output = command.output().unwrap();
-    let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-    (text.into_owned(), output.status.success())
 }
 
 #[test]

@@ -8,14 +8,21 @@ use core::ptr::null_mut;
 use crate::lock::Lock;
 use crate::size_class::{CLASS_LAST, Classes};
 
-/// Bytes of one class that may be in transit.
-const BYTES_MOST: usize = 64 << 10;
 /// The most blocks of one class.
 const SLOTS: usize = 1024;
 
 struct Shelf {
     lock: Lock,
     inner: UnsafeCell<Inner>,
+}
+
+impl Shelf {
+    const fn new() -> Shelf {
+        Shelf {
+            lock: Lock::new(),
+            inner: UnsafeCell::new(Inner { len: 0, blocks: [null_mut(); SLOTS] }),
+        }
+    }
 }
 
 struct Inner {
@@ -33,11 +40,7 @@ unsafe impl Sync for Depot {}
 
 impl Depot {
     pub(crate) const fn new() -> Depot {
-        const SHELF: Shelf = Shelf {
-            lock: Lock::new(),
-            inner: UnsafeCell::new(Inner { len: 0, blocks: [null_mut(); SLOTS] }),
-        };
-        Depot { shelves: [SHELF; CLASS_LAST + 1] }
+        Depot { shelves: [const { Shelf::new() }; CLASS_LAST + 1] }
     }
 
     /// Runs `f` on a class's array, under its lock.
@@ -64,19 +67,19 @@ impl Depot {
         })
     }
 
-    /// Takes the first `count` blocks of `from` if there is room for all of
-    /// them, moves the others down, calls `given` and says whether it did.
+    /// Takes the first `count` blocks of `from` if there are then no more than
+    /// `most` of the class, moves the others down, calls `given` and says
+    /// whether it did.
     pub(crate) fn give(
         &self,
         class: usize,
-        size: usize,
+        most: usize,
         from: &mut [*mut u8],
         count: usize,
         given: impl FnOnce(),
     ) -> bool {
-        let most = (BYTES_MOST / size).min(SLOTS);
         self.with(class, |inner| {
-            if inner.len + count > most {
+            if inner.len + count > most.min(SLOTS) {
                 return false;
             }
             inner.blocks[inner.len..][..count].copy_from_slice(&from[..count]);

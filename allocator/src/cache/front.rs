@@ -23,6 +23,8 @@ pub(crate) struct Front {
     below: AtomicUsize,
     /// The last class that units hold.
     units_last: AtomicUsize,
+    /// Bytes of a class that the depot keeps.
+    kept: AtomicUsize,
     classes: UnsafeCell<Classes>,
 }
 
@@ -39,6 +41,7 @@ impl Front {
             map: AtomicPtr::new(null_mut()),
             below: AtomicUsize::new(0),
             units_last: AtomicUsize::new(0),
+            kept: AtomicUsize::new(0),
             classes: UnsafeCell::new(Classes::new(SizeClasses::Spacing16)),
         }
     }
@@ -48,7 +51,8 @@ impl Front {
     /// # Safety
     ///
     /// Called once, before any thread has a cache.
-    pub(crate) unsafe fn begin(&self, classes: &Classes, units_last: usize) {
+    pub(crate) unsafe fn begin(&self, classes: &Classes, units_last: usize, kept: usize) {
+        self.kept.store(kept, Ordering::Relaxed);
         // SAFETY: nobody reads it yet.
         unsafe { *self.classes.get() = classes.clone() };
         self.units_last.store(units_last, Ordering::Relaxed);
@@ -86,6 +90,11 @@ impl Front {
     /// The last class that units hold.
     pub(crate) fn units_last(&self) -> usize {
         self.units_last.load(Ordering::Relaxed)
+    }
+
+    /// How many blocks of a class the depot keeps at most.
+    pub(crate) fn kept(&self, class: usize) -> usize {
+        self.kept.load(Ordering::Relaxed) / self.classes().size(class)
     }
 
     /// Where the stack is that serves a request, in bytes from the cache's

@@ -51,12 +51,14 @@ pub(crate) const STACK_BITS: u32 = 5;
 const _: () = assert!(size_of::<Stack>() == 1 << STACK_BITS);
 
 impl Stack {
-    const NONE: Stack = Stack {
-        top: AtomicPtr::new(null_mut()),
-        low: null_mut(),
-        high: AtomicPtr::new(null_mut()),
-        ceiling: null_mut(),
-    };
+    const fn none() -> Stack {
+        Stack {
+            top: AtomicPtr::new(null_mut()),
+            low: null_mut(),
+            high: AtomicPtr::new(null_mut()),
+            ceiling: null_mut(),
+        }
+    }
 
     /// Takes the block that was pushed last.
     #[inline(always)]
@@ -155,11 +157,13 @@ unsafe impl Sync for Cache {}
 
 impl Cache {
     /// A cache in which every stack is empty and full.
-    pub(crate) const NONE: Cache = Cache {
-        stacks: [const { Stack::NONE }; CLASS_LAST + 1],
-        next: None,
-        is_taken: AtomicUsize::new(0),
-    };
+    pub(crate) const fn none() -> Cache {
+        Cache {
+            stacks: [const { Stack::none() }; CLASS_LAST + 1],
+            next: None,
+            is_taken: AtomicUsize::new(0),
+        }
+    }
 
     /// The stack at `offset` bytes.
     ///
@@ -211,7 +215,7 @@ impl Cache {
         // class its slots and the stagger.
         unsafe {
             let mut cache = memory.add(skip).cast::<Cache>();
-            cache.write(Cache::NONE);
+            cache.write(Cache::none());
             let mut at = cache.add(1).cast::<u8>();
             for (class, stack) in cache.as_mut().stacks.iter_mut().enumerate() {
                 let slots = Cache::slots_of(classes, class, most);

@@ -7,9 +7,9 @@
 use super::Cache;
 
 /// What a thread has before its first request, and without thread caches.
-pub(crate) static EMPTY: Cache = Cache::NONE;
+pub(crate) static EMPTY: Cache = Cache::none();
 /// What a thread has that is ending, or cannot have a cache.
-pub(crate) static GONE: Cache = Cache::NONE;
+pub(crate) static GONE: Cache = Cache::none();
 
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod word {

@@ -107,7 +107,7 @@ options! {
     metadata: Metadata = Metadata::OutOfBand, "BRKPOINT_METADATA";
     /// The largest class in bytes, up to 1K, whose blocks lie side by side in units without headers; 0 for none.
     slab_max: Bytes = Bytes(1 << 10), "BRKPOINT_SLAB_MAX";
-    /// Bytes of freed blocks that a thread keeps for itself of each size class; 0 turns thread caches off.
+    /// Bytes of freed blocks of each size class that a thread keeps for itself, and as much that all keep between them; 0 turns thread caches off.
     thread_cache: Bytes = Bytes(64 << 10), "BRKPOINT_THREAD_CACHE";
     /// When free memory at the break goes back to the OS.
     trim: Trim = Trim::Decay, "BRKPOINT_TRIM";

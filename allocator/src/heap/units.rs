@@ -147,8 +147,8 @@ impl UnitMap {
     /// The class of the unit that contains `address`; 0 if none does.
     fn class(&self, address: usize) -> usize {
         match self.index(address) {
-            // SAFETY: `index < len`, and the map has so many bytes.
             Some(index) => {
+                // SAFETY: `index < len`, and the map has so many bytes.
                 unsafe { self.classes.add(index).as_ref() }.load(Ordering::Relaxed).into()
             }
             None => 0,
@@ -388,7 +388,7 @@ impl<S: PageSource> Heap<S> {
                 if offset >= UNIT {
                     break;
                 }
-                let number = (offset as u64 * reciprocal >> 32) as usize;
+                let number = ((offset as u64 * reciprocal) >> 32) as usize;
                 if number * size != offset || number >= most.into() {
                     wrong = Some(Misuse::NotABlock);
                     break;

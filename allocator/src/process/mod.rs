@@ -137,7 +137,7 @@ impl Brkpoint {
         }
         let heap = heap.insert(Heap::new(config, System::new(config.break_source)));
         // SAFETY: once, and caches come later.
-        unsafe { PROCESS.front.begin(&heap.classes, heap.units_last()) };
+        unsafe { PROCESS.front.begin(&heap.classes, heap.units_last(), config.thread_cache.0) };
         PROCESS.front.allow(heap.cached_below());
         heap
     }

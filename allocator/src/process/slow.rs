@@ -118,7 +118,7 @@ impl Brkpoint {
         let want = (stack.room() / 2).max(1);
         // SAFETY: this thread's stack, used in no other way meanwhile.
         let slots = &mut unsafe { stack.slots() }[..want];
-        // SAFETY (both): so many slots have just been filled.
+        // SAFETY: so many slots have just been filled.
         let filled = |count| unsafe { stack.set_len(count) };
         if PROCESS.depot.take(class, slots, filled) == 0 {
             if class > PROCESS.front.units_last() {
@@ -143,8 +143,8 @@ impl Brkpoint {
         let slots = &mut unsafe { stack.slots() }[..len];
         // SAFETY: the first `count` have been taken off.
         let done = || unsafe { stack.set_len(len - count) };
-        let size = PROCESS.front.classes().size(class);
-        if PROCESS.depot.give(class, size, slots, count, done) {
+        let most = PROCESS.front.kept(class);
+        if PROCESS.depot.give(class, most, slots, count, done) {
             return;
         }
         let headed = class > PROCESS.front.units_last();

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 use std::alloc::Layout;
+use std::process::Command;
 use std::ptr::NonNull;
 
 use brkpoint_allocator::{Bytes, Config, Heap, Metadata, PageSource, Preset, SizeClasses, Trim};
@@ -94,4 +95,14 @@ pub fn allocate<S: PageSource>(heap: &mut Heap<S>, size: usize) -> NonNull<u8> {
 pub fn free<S: PageSource>(heap: &mut Heap<S>, block: NonNull<u8>) {
     // SAFETY: the tests keep no pointer to what they free.
     unsafe { heap.free(block) }.expect("a live block");
+}
+
+/// Runs one of this program's ignored tests in a process of its own.
+pub fn child(test: &str, prepare: impl FnOnce(&mut Command)) -> (String, bool) {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--ignored", "--exact", "--nocapture", "--test-threads=1", test]);
+    prepare(&mut command);
+    let output = command.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    (text.into_owned(), output.status.success())
 }
