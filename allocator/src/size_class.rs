@@ -66,12 +66,12 @@ pub(crate) struct Classes {
 }
 
 impl Classes {
+    /// No class at all.
+    pub(crate) const NONE: Classes =
+        Classes { sizes: [0; CLASS_LAST + 1], last: 0, of_grains: [0; NUMBERED_MOST / GRAIN + 1] };
+
     pub(crate) const fn new(scheme: SizeClasses) -> Classes {
-        let mut classes = Classes {
-            sizes: [0; CLASS_LAST + 1],
-            last: 0,
-            of_grains: [0; NUMBERED_MOST / GRAIN + 1],
-        };
+        let mut classes = Classes::NONE;
         let mut grains = 0;
         while (classes.last as usize) < CLASS_LAST {
             let size = scheme.round(classes.sizes[classes.last as usize] as usize + 1);

@@ -65,7 +65,16 @@ fn page_size() -> usize {
 /// its own.
 #[unsafe(no_mangle)]
 pub extern "C" fn malloc(size: usize) -> *mut c_void {
-    or_enomem(allocate(size, GRAIN))
+    // Apart, so that the common case has nothing to save and restore.
+    #[cold]
+    #[inline(never)]
+    extern "C" fn otherwise(size: usize) -> *mut c_void {
+        or_enomem(allocate(size, GRAIN))
+    }
+    match MALLOC.allocate_cached(size) {
+        Some(block) => block.as_ptr().cast(),
+        None => otherwise(size),
+    }
 }
 
 /// `free(3)`: keeps errno, as [`Brkpoint::free`] does.

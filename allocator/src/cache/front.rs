@@ -6,7 +6,6 @@ use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicU16, AtomicUsize, Ordering};
 
 use super::STACK_BITS;
-use crate::config::SizeClasses;
 use crate::heap::{SMALL_MOST, UNIT_BITS, UnitMap};
 use crate::size_class::{Classes, GRAIN};
 
@@ -42,7 +41,7 @@ impl Front {
             below: AtomicUsize::new(0),
             units_last: AtomicUsize::new(0),
             kept: AtomicUsize::new(0),
-            classes: UnsafeCell::new(Classes::new(SizeClasses::Spacing16)),
+            classes: UnsafeCell::new(Classes::NONE),
         }
     }
 

@@ -29,8 +29,8 @@ pub(crate) mod thread;
 
 /// The most slots of a stack.
 pub(crate) const SLOTS_MOST: usize = 256;
-/// How many slots of a stack are used at first.
-const SLOTS_FIRST: usize = 8;
+/// In how many steps a stack comes to use all of its slots.
+const STEPS: usize = 64;
 /// Stacks begin at different places of a cache line's set.
 const STAGGER: usize = 64;
 
@@ -107,11 +107,11 @@ impl Stack {
         self.ceiling > self.low
     }
 
-    /// Lets it hold twice as many from now on, up to its ceiling.
+    /// Lets it hold a few more from now on, up to its ceiling.
     pub(crate) fn widen(&self) {
         let most = (self.ceiling.addr() - self.low.addr()) / size_of::<Slot>();
         // SAFETY: not beyond the ceiling.
-        let high = unsafe { self.low.add(most.min(2 * self.room())) };
+        let high = unsafe { self.low.add(most.min(self.room() + most.div_ceil(STEPS))) };
         self.high.store(high, Ordering::Relaxed);
     }
 
@@ -227,7 +227,7 @@ impl Cache {
                 // far costs nothing.
                 stack.low = low.as_ptr();
                 stack.top = AtomicPtr::new(low.as_ptr());
-                stack.high = AtomicPtr::new(low.add(slots.min(SLOTS_FIRST)).as_ptr());
+                stack.high = AtomicPtr::new(low.add(slots.min(2 * slots.div_ceil(STEPS))).as_ptr());
                 stack.ceiling = low.add(slots).as_ptr();
                 at = at.add(slots * size_of::<Slot>() + STAGGER);
             }

@@ -3,7 +3,7 @@
 use core::ffi::c_void;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use super::{Brkpoint, PROCESS};
+use super::{Brkpoint, DEPOT, PROCESS};
 use crate::cache::{Cache, thread};
 
 /// Nothing has been registered yet; somebody is at it; it failed; a key beyond.
@@ -60,16 +60,16 @@ extern "C" fn thread_ends(_: *mut c_void) {
 extern "C" fn before_fork() {
     // The heap's first: who has it may want another.
     PROCESS.lock.before_fork();
-    PROCESS.depot.locks().for_each(crate::lock::Lock::before_fork);
+    DEPOT.locks().for_each(crate::lock::Lock::before_fork);
 }
 
 extern "C" fn after_fork_in_parent() {
-    PROCESS.depot.locks().for_each(crate::lock::Lock::after_fork_in_parent);
+    DEPOT.locks().for_each(crate::lock::Lock::after_fork_in_parent);
     PROCESS.lock.after_fork_in_parent();
 }
 
 extern "C" fn after_fork_in_child() {
-    PROCESS.depot.locks().for_each(crate::lock::Lock::after_fork_in_child);
+    DEPOT.locks().for_each(crate::lock::Lock::after_fork_in_child);
     PROCESS.lock.after_fork_in_child();
     // The threads that had the other caches do not exist here.
     Brkpoint::new().orphan_caches_but(thread::cache());

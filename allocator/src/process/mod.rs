@@ -44,7 +44,6 @@ mod slow;
 /// know whether it exists asks under the lock.
 struct Process {
     front: Front,
-    depot: Depot,
     lock: Lock,
     locked: UnsafeCell<Locked>,
 }
@@ -61,10 +60,12 @@ unsafe impl Sync for Process {}
 
 static PROCESS: Process = Process {
     front: Front::new(),
-    depot: Depot::new(),
     lock: Lock::new(),
     locked: UnsafeCell::new(Locked { heap: None, caches: None }),
 };
+
+/// Apart, since it is all zero at first: its OS pages cost nothing until used.
+static DEPOT: Depot = Depot::new();
 
 /// The process's allocator: a handle, free to copy, to the one heap that all
 /// handles share.
@@ -145,14 +146,24 @@ impl Brkpoint {
     /// A block of at least `size` bytes at a multiple of `align`, a power of two.
     #[inline]
     pub fn allocate(&self, size: usize, align: usize) -> Option<Block> {
-        if align <= GRAIN && size <= SMALL_MOST {
-            let offset = PROCESS.front.offset(size);
-            // SAFETY: the front's offsets are those of stacks.
-            if let Some(start) = unsafe { thread::cache().stack_at(offset) }.pop() {
-                return Some(Block { start, dirty: size });
-            }
+        if align <= GRAIN
+            && let Some(start) = self.allocate_cached(size)
+        {
+            return Some(Block { start, dirty: size });
         }
         self.allocate_slow(size, align)
+    }
+
+    /// Malloc, step 1 alone: a small block that this thread has at hand, if it
+    /// has one.
+    #[inline(always)]
+    pub fn allocate_cached(&self, size: usize) -> Option<NonNull<u8>> {
+        if size > SMALL_MOST {
+            return None;
+        }
+        let offset = PROCESS.front.offset(size);
+        // SAFETY: the front's offsets are those of stacks.
+        unsafe { thread::cache().stack_at(offset) }.pop()
     }
 
     /// As [`allocate`](Brkpoint::allocate), and its first `size` bytes read as zero.
@@ -271,7 +282,7 @@ impl Brkpoint {
     /// allocates or frees.
     pub fn stats(&self) -> Stats {
         self.with_caches(|heap, caches| {
-            let mut held = PROCESS.depot.held(&heap.classes);
+            let mut held = DEPOT.held(&heap.classes);
             let mut next = *caches;
             while let Some(cache) = next {
                 // SAFETY: caches stay for ever.

@@ -4,7 +4,7 @@
 use core::ptr::{self, NonNull};
 use core::sync::atomic::Ordering;
 
-use super::{Brkpoint, PROCESS, hooks, refuse};
+use super::{Brkpoint, DEPOT, PROCESS, hooks, refuse};
 use crate::cache::thread::{self, EMPTY, GONE};
 use crate::cache::{Cache, Stack};
 use crate::heap::{Block, cacheable, set_cached};
@@ -120,7 +120,7 @@ impl Brkpoint {
         let slots = &mut unsafe { stack.slots() }[..want];
         // SAFETY: so many slots have just been filled.
         let filled = |count| unsafe { stack.set_len(count) };
-        if PROCESS.depot.take(class, slots, filled) == 0 {
+        if DEPOT.take(class, slots, filled) == 0 {
             if class > PROCESS.front.units_last() {
                 return None;
             }
@@ -144,7 +144,7 @@ impl Brkpoint {
         // SAFETY: the first `count` have been taken off.
         let done = || unsafe { stack.set_len(len - count) };
         let most = PROCESS.front.kept(class);
-        if PROCESS.depot.give(class, most, slots, count, done) {
+        if DEPOT.give(class, most, slots, count, done) {
             return;
         }
         let headed = class > PROCESS.front.units_last();
@@ -251,7 +251,7 @@ impl Brkpoint {
         let mut blocks = [ptr::null_mut(); BATCH];
         let last = self.with(|heap| heap.classes.last());
         for class in 1..=last {
-            while let count @ 1.. = PROCESS.depot.take(class, &mut blocks, |_| ()) {
+            while let count @ 1.. = DEPOT.take(class, &mut blocks, |_| ()) {
                 let blocks = &blocks[..count];
                 self.with(|heap| {
                     // SAFETY: freed blocks, which nobody has but us.
