@@ -3,7 +3,7 @@
 
 use core::cell::UnsafeCell;
 use core::ptr::{NonNull, null_mut};
-use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicU16, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicPtr, AtomicU16, AtomicUsize, Ordering};
 
 use super::STACK_BITS;
 use crate::heap::{SMALL_MOST, UNIT_BITS, UnitMap};
@@ -15,9 +15,11 @@ pub(crate) struct Front {
     /// request; 0, stack 0, if the class has no units or if such a request is
     /// to be mapped.
     offsets: [AtomicU16; SMALL_MOST / GRAIN + 1],
-    base: AtomicUsize,
+    /// The first unit of the map, as an address in units, and how many there
+    /// are; the entry of the unit at address 0, which is not part of the map.
+    first: AtomicUsize,
     len: AtomicUsize,
-    map: AtomicPtr<AtomicU8>,
+    map: AtomicPtr<AtomicU16>,
     /// Requests of this many bytes or more are not for caches.
     below: AtomicUsize,
     /// The last class that units hold.
@@ -35,7 +37,7 @@ impl Front {
     pub(crate) const fn new() -> Front {
         Front {
             offsets: [const { AtomicU16::new(0) }; SMALL_MOST / GRAIN + 1],
-            base: AtomicUsize::new(0),
+            first: AtomicUsize::new(0),
             len: AtomicUsize::new(0),
             map: AtomicPtr::new(null_mut()),
             below: AtomicUsize::new(0),
@@ -72,8 +74,9 @@ impl Front {
     /// Says where units are.
     pub(crate) fn show(&self, map: &UnitMap) {
         if self.len.load(Ordering::Relaxed) == 0 {
-            self.base.store(map.base, Ordering::Relaxed);
-            self.map.store(map.classes.as_ptr(), Ordering::Relaxed);
+            self.first.store(map.base >> UNIT_BITS, Ordering::Relaxed);
+            self.map
+                .store(map.classes.as_ptr().wrapping_sub(map.base >> UNIT_BITS), Ordering::Relaxed);
             // Last: with a `len` of 0 nobody looks at the others. Whoever is
             // given a block of a unit is given it after this.
             self.len.store(map.len, Ordering::Release);
@@ -125,13 +128,21 @@ impl Front {
     }
 
     /// The class of the unit that a block lies in; 0 if in none.
-    #[inline(always)]
     pub(crate) fn class_of(&self, block: NonNull<u8>) -> usize {
-        let index = block.addr().get().wrapping_sub(self.base.load(Ordering::Relaxed)) >> UNIT_BITS;
-        if index >= self.len.load(Ordering::Relaxed) {
+        self.offset_of(block) >> STACK_BITS
+    }
+
+    /// Where the stack of that class is, in bytes from a cache's start.
+    #[inline(always)]
+    pub(crate) fn offset_of(&self, block: NonNull<u8>) -> usize {
+        let unit = block.addr().get() >> UNIT_BITS;
+        let first = self.first.load(Ordering::Relaxed);
+        if unit.wrapping_sub(first) >= self.len.load(Ordering::Relaxed) {
             return 0;
         }
-        // SAFETY: the map has `len` bytes; what leads to it was stored before.
-        unsafe { (*self.map.load(Ordering::Relaxed).add(index)).load(Ordering::Relaxed).into() }
+        // SAFETY: the map has `len` entries; what leads to it was stored before.
+        unsafe {
+            (*self.map.load(Ordering::Relaxed).wrapping_add(unit)).load(Ordering::Relaxed).into()
+        }
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! unit address     == the start of a Unit chunk's block, a multiple of UNIT
-//! map[index]       == the class of the unit at base + index * UNIT, or 0 if none is there
+//! map[index]       == the class of the unit at base + index * UNIT, shifted by STACK_BITS;
+//!                     0 if none is there
 //! records[index]   == its record, where map[index] != 0
 //! blocks, used     == how many blocks it has, how many are handed out
 //! bit i is set    <=> block i is free, for i < blocks; else clear
@@ -13,15 +14,16 @@
 //!
 //! The chunk's header lies in the 16 bytes left of the unit, the next one's in
 //! its last 16, so that units tile. What is known of blocks is kept apart from
-//! them: allocating and freeing touches no block. The map is one byte for each
-//! 32 KiB of where the break may ever be, and never moves: threads read it
+//! them: allocating and freeing touches no block. The map is two bytes for
+//! each 32 KiB of where the break may ever be, and never moves: threads read it
 //! without the lock for the class of a pointer they free.
 
 use core::ptr::{NonNull, null_mut};
-use core::sync::atomic::{AtomicU8, Ordering};
+use core::sync::atomic::{AtomicU16, Ordering};
 
 use super::chunk::{HEADER, State};
 use super::{Heap, Misuse};
+use crate::cache::STACK_BITS;
 use crate::config::{Config, Metadata};
 use crate::os::{PageSource, round_up};
 use crate::size_class::{Classes, GRAIN};
@@ -132,8 +134,8 @@ pub(crate) struct UnitMap {
     pub(crate) base: usize,
     /// How many units it covers.
     pub(crate) len: usize,
-    /// One byte each.
-    pub(crate) classes: NonNull<AtomicU8>,
+    /// Where a cache has the stack of the unit's class, or 0.
+    pub(crate) classes: NonNull<AtomicU16>,
     records: NonNull<*mut Unit>,
 }
 
@@ -149,7 +151,8 @@ impl UnitMap {
         match self.index(address) {
             Some(index) => {
                 // SAFETY: `index < len`, and the map has so many bytes.
-                unsafe { self.classes.add(index).as_ref() }.load(Ordering::Relaxed).into()
+                usize::from(unsafe { self.classes.add(index).as_ref() }.load(Ordering::Relaxed))
+                    >> STACK_BITS
             }
             None => 0,
         }
@@ -462,7 +465,7 @@ impl<S: PageSource> Heap<S> {
                 Unit::bits(unit).add(word).write(all);
             }
             map.record(index).write(unit.as_ptr());
-            map.classes.add(index).as_ref().store(class as u8, Ordering::Relaxed);
+            map.classes.add(index).as_ref().store((class << STACK_BITS) as u16, Ordering::Relaxed);
             self.reserve(start, State::Unit);
             self.units.enlist(unit, tier_of(0, blocks));
         }
@@ -502,7 +505,8 @@ impl<S: PageSource> Heap<S> {
         }
         let segment = self.segments?;
         let len = self.source.break_most() >> UNIT_BITS;
-        let bytes = round_up(len * (1 + size_of::<*mut Unit>()), self.source.page_size())?;
+        let bytes =
+            round_up(len * (size_of::<u16>() + size_of::<*mut Unit>()), self.source.page_size())?;
         let range = self.source.map(bytes)?;
         // SAFETY: records in the list are alive.
         let base = match unsafe { segment.as_ref() }.kind {

@@ -27,7 +27,7 @@ use core::ptr::{NonNull, null_mut};
 
 use crate::cache::depot::Depot;
 use crate::cache::front::Front;
-use crate::cache::{Cache, STACK_BITS, thread};
+use crate::cache::{Cache, thread};
 use crate::config::{BreakSource, Config, apply_environment, options};
 use crate::heap::{Block, Heap, Misuse, Resized, SMALL_MOST, Stats};
 use crate::lock::Lock;
@@ -183,7 +183,7 @@ impl Brkpoint {
     /// `block` is a live block of this heap, which nobody uses any more.
     #[inline]
     pub unsafe fn free(&self, block: NonNull<u8>) {
-        let offset = PROCESS.front.class_of(block) << STACK_BITS;
+        let offset = PROCESS.front.offset_of(block);
         // SAFETY: the map holds classes, of units or 0.
         if !unsafe { thread::cache().stack_at(offset) }.push(block) {
             // SAFETY: by contract.
