@@ -1,9 +1,11 @@
 //! A brk/mmap allocator whose every policy can be varied at run time.
 //!
-//! Small requests come from a heap of chunks that grows with the break, large
-//! ones from private anonymous mappings; from which size on is the mmap
-//! threshold. It is the textbook's layout (a header left of each block, which
-//! tells size and neighbours), so that every byte can be accounted for.
+//! Requests come from a heap of chunks that grows with the break, large ones
+//! from private anonymous mappings; from which size on is the mmap threshold.
+//! Chunks are the textbook's (a header left of each block, which tells size and
+//! neighbours); small blocks lie without headers in units, each one chunk. What
+//! threads free they keep for themselves, up to a bound. Every byte can be
+//! accounted for.
 //!
 //! | where | what |
 //! |---|---|
@@ -13,8 +15,9 @@
 //! | [`Misuse`], [`Broken`] | what a program, what a heap did wrong |
 //! | [`Stats`] | the accounts, whose parts add up |
 //! | [`Config`], [`Preset`] | the settings, and named combinations; [`options`] is their table |
-//! | [`MmapThreshold`], [`SizeClasses`], [`Trim`], [`BreakSource`] | the strategies |
+//! | [`MmapThreshold`], [`SizeClasses`], [`Metadata`], [`Trim`], [`BreakSource`] | the strategies |
 //! | [`PageSource`], [`System`], [`Simulated`] | where memory comes from: the contract, the kernel, a test's arena |
+//! | `cache` | what threads keep, and what passes between them; `process/mod.rs` walks a malloc through it |
 //! | `lock`, `message` | a futex that survives fork; words on stderr without allocating |
 //!
 //! Nothing here allocates for itself, and no path of a release build panics:

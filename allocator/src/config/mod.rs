@@ -114,7 +114,7 @@ options! {
     /// Milliseconds for which `trim=decay` keeps what nobody needs.
     trim_decay: Count = Count(1000), "BRKPOINT_TRIM_DECAY";
     /// The size in bytes of the top above which memory goes back at once, with `trim=threshold` and, at first, `trim=decay`.
-    trim_threshold: Bytes = Bytes(4 << 20), "BRKPOINT_TRIM_THRESHOLD";
+    trim_threshold: Bytes = Bytes(1 << 20), "BRKPOINT_TRIM_THRESHOLD";
     /// Bytes asked for beyond the need when the break grows, and kept when `trim=threshold` or `decay` lowers it.
     top_pad: Bytes = Bytes(256 << 10), "BRKPOINT_TOP_PAD";
     /// What plays the break: the process's program break, or a reserved mapping.

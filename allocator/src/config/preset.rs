@@ -23,11 +23,10 @@ named! {
         /// As `hybrid`, but the threshold follows what the program frees:
         /// glibc's rule and glibc's numbers.
         HybridDynamic = "hybrid-dynamic",
-        /// The balance we recommend: the dynamic rule from a higher start, and
-        /// a trim threshold high enough that a program which frees and
-        /// allocates a few megabytes in turn does not pay minor faults for
-        /// each turn. It may hold up to 4 MiB of free top more than
-        /// `hybrid-dynamic`.
+        /// The balance we recommend: eight classes a doubling, small blocks
+        /// without headers, the dynamic rule from a higher start, and trimming
+        /// that remembers: a program which frees and allocates megabytes in
+        /// turn pays minor faults for the first turn only.
         Default = "default",
     }
 }

@@ -10,7 +10,7 @@ use crate::os::PageSource;
 use crate::size_class::GRAIN;
 
 impl<S: PageSource> Heap<S> {
-    /// Malloc, steps 3 to 5.
+    /// Malloc, steps 4 to 6.
     pub(super) fn allocate_chunk(&mut self, need: usize) -> Option<Block> {
         let mut found = self.bins.take(need);
         if found.is_none() && !self.top_has(need) && !self.grow(need) {
@@ -130,7 +130,7 @@ impl<S: PageSource> Heap<S> {
         }
     }
 
-    /// Free, steps 3 to 5.
+    /// Free, steps 4 to 6.
     ///
     /// # Safety
     ///

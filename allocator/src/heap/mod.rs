@@ -1,7 +1,9 @@
 //! The heap.
 //!
-//! - `chunk`: headers; `bins`: the free chunks; `segment`: where chunks come
-//!   from and go back to; `mapped`: blocks with mappings of their own
+//! - `chunk`: headers; `bins`: the free chunks; `carve`: chunks cut and merged;
+//!   `segment`: where chunks come from and go back to
+//! - `units`: 32 KiB of small blocks without headers; `small`: what is done
+//!   with them; `mapped`: blocks with mappings of their own
 //! - `policy`: the decisions; `resize`: realloc; `check`: the invariants;
 //!   `stats`: the accounts; `misuse`: what programs do wrong
 //!
@@ -11,13 +13,18 @@
 //! malloc(n)                                   free(block)
 //!  1 n >= the mmap threshold: a mapping of     1 the header says Mapped: unmap it, and let a
 //!    its own                                     dynamic threshold learn from it
-//!  2 round n to its class, add the header      2 check the header and both neighbours' tags
-//!  3 a bin has a chunk that fits: take it,     3 a neighbour is free: take it out of its bin
+//!  2 a small class: a free bit of the          2 the map says that a unit is there: set the
+//!    fullest unit, or of a new one               block's bit; a unit all free is a free chunk
+//!  3 round n to its class, add the header      3 check the header and both neighbours' tags
+//!  4 a bin has a chunk that fits: take it,     4 a neighbour is free: take it out of its bin
 //!    put back what is left over                  and merge
-//!  4 else cut it off the top                   4 bordering the top: merge into it; else into a bin
-//!  5 the top is too small: move the break      5 the top has become too large: move the break
+//!  5 else cut it off the top                   5 bordering the top: merge into it; else into a bin
+//!  6 the top is too small: move the break      6 the top has become too large: move the break
 //!    up (refused: map a region)                  down (a region all free: unmap it)
 //! ```
+//!
+//! Free asks the map before the header. With `metadata=header` there are no
+//! units and no steps 2.
 //!
 //! # Invariants, all executed by [`Heap::check`]
 //!
@@ -26,9 +33,10 @@
 //! chunk.previous   == size of the chunk on its left, or 0 for the first
 //! chunk is Free    => neither neighbour is Free or Top
 //! chunk is Free    <=> it is in exactly one bin, that of its size
+//! chunk is Unit    => the map and a record know it, and its bits are its free blocks (`units`)
 //! top is Top       <=> it is the last chunk of the first segment in the list
 //! clean_from       >= top + HEADER; memory of the top from there on reads as zero
-//! footprint        == live + mapped_live + free + top + metadata          (see `Stats`)
+//! footprint        == live + cached + mapped_live + free + top + metadata    (see `Stats`)
 //! ```
 
 use core::ptr::NonNull;
@@ -46,6 +54,7 @@ mod misuse;
 mod policy;
 mod resize;
 mod segment;
+mod small;
 mod stats;
 mod units;
 
@@ -170,7 +179,7 @@ impl<S: PageSource> Heap<S> {
         unsafe { self.free_batch(&[block.as_ptr()]) }.map_err(|(_, misuse)| misuse)
     }
 
-    /// Free, from step 2 on, of a block that lies in no unit.
+    /// Free but for step 2, of a block that lies in no unit.
     ///
     /// # Safety
     ///
