@@ -43,6 +43,7 @@ impl Preset {
             top_pad: Bytes(128 << 10),
             size_classes: SizeClasses::Spacing16,
             metadata: Metadata::Header,
+            thp: Bytes(0),
             ..Config::DEFAULT
         };
         let mmap_threshold = match self {

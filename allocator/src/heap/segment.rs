@@ -11,7 +11,7 @@ use core::ptr::NonNull;
 use super::chunk::{CHUNK_LEAST, Chunk, HEADER, State};
 use super::{Heap, align_up, policy};
 use crate::config::Trim;
-use crate::os::{PageSource, Range};
+use crate::os::{HUGE_PAGE, PageSource, Range};
 use crate::size_class::GRAIN;
 
 /// The least size of a mapped region in bytes, so that they stay few.
@@ -102,11 +102,13 @@ impl<S: PageSource> Heap<S> {
 
     fn grow_by_break(&mut self, need: usize) -> bool {
         let page = self.source.page_size();
+        let step = self.break_step();
         // Twice if somebody moved the break: the first growth then only
         // begins a segment, and may be too short for it.
         for _ in 0..2 {
             let missing = (need + HEADER).saturating_sub(self.top_size).max(page);
-            let padded = missing + self.config.top_pad.0;
+            let end = self.top.map_or(0, |top| top.address() + self.top_size);
+            let padded = align_up(end + missing + self.config.top_pad.0, step) - end;
             let range = match self.source.grow_break(padded) {
                 Some(range) => range,
                 None if padded == missing => return false,
@@ -118,11 +120,21 @@ impl<S: PageSource> Heap<S> {
             if !self.append(range) {
                 self.begin_segment(range, Kind::Break);
             }
+            if step > page {
+                self.source.prefer_huge(range);
+            }
             if self.top_has(need) {
                 return true;
             }
         }
         false
+    }
+
+    /// The unit in bytes in which the end of the break moves.
+    fn break_step(&self) -> usize {
+        let page = self.source.page_size();
+        let huge = self.config.thp.0;
+        if huge == 0 || self.counters.break_bytes < huge { page } else { page.max(HUGE_PAGE) }
     }
 
     /// Adds `range` to the current segment if it borders on it.
@@ -261,7 +273,7 @@ impl<S: PageSource> Heap<S> {
         };
         let end = top.address() + self.top_size;
         let lowest = (end - surplus).max(top.address() + HEADER);
-        let len = end - align_up(lowest, self.source.page_size()).min(end);
+        let len = end - align_up(lowest, self.break_step()).min(end);
         if len == 0 {
             return false;
         }

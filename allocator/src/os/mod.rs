@@ -45,11 +45,14 @@ pub struct Calls {
     pub mremap: u64,
     /// Changes of protection (how a reserved break grows).
     pub mprotect: u64,
+    /// Hints on how memory is used.
+    pub madvise: u64,
 }
 
 impl Calls {
     /// No call yet.
-    pub const NONE: Calls = Calls { brk: 0, mmap: 0, munmap: 0, mremap: 0, mprotect: 0 };
+    pub const NONE: Calls =
+        Calls { brk: 0, mmap: 0, munmap: 0, mremap: 0, mprotect: 0, madvise: 0 };
 }
 
 /// The OS as a heap sees it: a break that moves, and mappings.
@@ -103,12 +106,19 @@ pub unsafe trait PageSource {
     /// is not used any more and, if it moves, no pointer into it is either.
     unsafe fn remap(&mut self, range: Range, bytes: usize, may_move: bool) -> Option<Range>;
 
+    /// Asks for huge pages in `range`, which is the caller's; the kernel may
+    /// have none.
+    fn prefer_huge(&mut self, range: Range);
+
     /// The time in milliseconds since some moment; never goes back.
     fn now(&mut self) -> u64;
 
     /// The calls made so far.
     fn calls(&self) -> Calls;
 }
+
+/// The size of a huge page in bytes.
+pub(crate) const HUGE_PAGE: usize = 2 << 20;
 
 /// `value` rounded up to a multiple of `to`, a power of two; `None` on overflow.
 pub(crate) const fn round_up(value: usize, to: usize) -> Option<usize> {

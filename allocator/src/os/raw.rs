@@ -95,6 +95,12 @@ pub(crate) unsafe fn remap(range: Range, len: usize, may_move: bool) -> Option<R
     range_of(start, len)
 }
 
+/// Asks for huge pages.
+pub(crate) fn prefer_huge(range: Range) {
+    // SAFETY: a hint, which changes nothing that a program can see.
+    unsafe { libc::madvise(range.start.as_ptr().cast(), range.len, libc::MADV_HUGEPAGE) };
+}
+
 /// The program break as libc sees it, or `None` if there is none.
 pub(crate) fn program_break() -> Option<NonNull<u8>> {
     // SAFETY: sbrk(0) moves nothing.

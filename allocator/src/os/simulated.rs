@@ -286,6 +286,10 @@ unsafe impl PageSource for Simulated {
         Some(moved)
     }
 
+    fn prefer_huge(&mut self, _: Range) {
+        self.calls.madvise += 1;
+    }
+
     /// Time passes whenever somebody looks at the clock, too.
     fn now(&mut self) -> u64 {
         self.clock += 7;

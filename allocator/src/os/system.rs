@@ -133,6 +133,11 @@ unsafe impl PageSource for System {
         unsafe { raw::remap(range, bytes, may_move) }
     }
 
+    fn prefer_huge(&mut self, range: Range) {
+        self.calls.madvise += 1;
+        raw::prefer_huge(range);
+    }
+
     fn now(&mut self) -> u64 {
         raw::coarse_milliseconds()
     }
