@@ -70,8 +70,8 @@ pub(super) fn surplus(config: &Config, thresholds: &Thresholds, top: usize) -> u
 /// What `Trim::Decay` remembers of the top.
 ///
 /// It gives back at once what exceeds the trim threshold. If the heap grows
-/// again within `trim_decay`, that was a mistake: twice as much as it had is
-/// kept from then on, until nobody has needed it for that time.
+/// again within `trim_decay`, that was a mistake: twice as much as was
+/// given back is kept from then on, until nobody has needed it for that time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Retention {
     /// The smallest that the top has been since `since`, in bytes.
@@ -80,13 +80,15 @@ pub(super) struct Retention {
     since: u64,
     /// A top of this many bytes is kept for a period, whatever the threshold.
     keep: usize,
-    /// When the top was last lowered, and how large it was before.
+    /// When the break was last lowered, and by how many bytes in all since the
+    /// heap last grew.
     lowered: u64,
-    had: usize,
+    given: usize,
 }
 
 impl Retention {
-    pub(super) const NONE: Retention = Retention { low: 0, since: 0, keep: 0, lowered: 0, had: 0 };
+    pub(super) const NONE: Retention =
+        Retention { low: 0, since: 0, keep: 0, lowered: 0, given: 0 };
 
     /// How many bytes at the end of a top of `top` bytes should go back at the
     /// time `now`. At the end of each period a new one begins.
@@ -106,16 +108,16 @@ impl Retention {
             return 0;
         }
         self.lowered = now;
-        self.had = top;
+        self.given += surplus;
         surplus
     }
 
     /// The heap grows at the time `now`.
     pub(super) fn regret(&mut self, config: &Config, now: u64) {
-        if self.had > 0 && now.saturating_sub(self.lowered) < config.trim_decay.0 as u64 {
-            self.keep = self.keep.max(2 * self.had);
+        if self.given > 0 && now.saturating_sub(self.lowered) < config.trim_decay.0 as u64 {
+            self.keep = self.keep.max(2 * self.given);
         }
-        self.had = 0;
+        self.given = 0;
     }
 }
 
