@@ -3,7 +3,7 @@
 
 use core::cell::UnsafeCell;
 use core::ptr::{NonNull, null_mut};
-use core::sync::atomic::{AtomicPtr, AtomicU16, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 
 use super::STACK_BITS;
 use crate::heap::{SMALL_MOST, UNIT_BITS, UnitMap};
@@ -14,12 +14,12 @@ pub(crate) struct Front {
     /// Where in a cache the stack of a request's class is, by 16 bytes of
     /// request; 0, stack 0, if the class has no units or if such a request is
     /// to be mapped.
-    offsets: [AtomicU16; SMALL_MOST / GRAIN + 1],
+    offsets: [AtomicU32; SMALL_MOST / GRAIN + 1],
     /// The first unit of the map, as an address in units, and how many there
     /// are; the entry of the unit at address 0, which is not part of the map.
     first: AtomicUsize,
     len: AtomicUsize,
-    map: AtomicPtr<AtomicU16>,
+    map: AtomicPtr<AtomicU32>,
     /// Requests of this many bytes or more are not for caches.
     below: AtomicUsize,
     /// The last class that units hold.
@@ -36,7 +36,7 @@ unsafe impl Sync for Front {}
 impl Front {
     pub(crate) const fn new() -> Front {
         Front {
-            offsets: [const { AtomicU16::new(0) }; SMALL_MOST / GRAIN + 1],
+            offsets: [const { AtomicU32::new(0) }; SMALL_MOST / GRAIN + 1],
             first: AtomicUsize::new(0),
             len: AtomicUsize::new(0),
             map: AtomicPtr::new(null_mut()),
@@ -67,7 +67,7 @@ impl Front {
             let class = self.classes().of(grains * GRAIN);
             let fast = grains * GRAIN < below && class <= self.units_last();
             let new = if fast { class << STACK_BITS } else { 0 };
-            offset.store(new as u16, Ordering::Relaxed);
+            offset.store(new as u32, Ordering::Relaxed);
         }
     }
 
@@ -104,7 +104,7 @@ impl Front {
     #[inline(always)]
     pub(crate) fn offset(&self, size: usize) -> usize {
         match self.offsets.get(size.div_ceil(GRAIN)) {
-            Some(offset) => offset.load(Ordering::Relaxed).into(),
+            Some(offset) => offset.load(Ordering::Relaxed) as usize,
             None => 0,
         }
     }
@@ -142,7 +142,7 @@ impl Front {
         }
         // SAFETY: the map has `len` entries; what leads to it was stored before.
         unsafe {
-            (*self.map.load(Ordering::Relaxed).wrapping_add(unit)).load(Ordering::Relaxed).into()
+            (*self.map.load(Ordering::Relaxed).wrapping_add(unit)).load(Ordering::Relaxed) as usize
         }
     }
 }

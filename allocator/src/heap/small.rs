@@ -179,7 +179,7 @@ impl<S: PageSource> Heap<S> {
                 Unit::bits(unit).add(word).write(all);
             }
             map.record(index).write(unit.as_ptr());
-            map.classes.add(index).as_ref().store((class << STACK_BITS) as u16, Ordering::Relaxed);
+            map.classes.add(index).as_ref().store((class << STACK_BITS) as u32, Ordering::Relaxed);
             self.reserve(start, State::Unit);
             self.units.enlist(unit, tier_of(0, blocks));
         }
@@ -220,7 +220,7 @@ impl<S: PageSource> Heap<S> {
         let segment = self.segments?;
         let len = self.source.break_most() >> UNIT_BITS;
         let bytes =
-            round_up(len * (size_of::<u16>() + size_of::<*mut Unit>()), self.source.page_size())?;
+            round_up(len * (size_of::<u32>() + size_of::<*mut Unit>()), self.source.page_size())?;
         let range = self.source.map(bytes)?;
         // SAFETY: records in the list are alive.
         let base = match unsafe { segment.as_ref() }.kind {

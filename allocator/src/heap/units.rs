@@ -14,12 +14,12 @@
 //!
 //! The chunk's header lies in the 16 bytes left of the unit, the next one's in
 //! its last 16, so that units tile. What is known of blocks is kept apart from
-//! them: allocating and freeing touches no block. The map is two bytes for
+//! them: allocating and freeing touches no block. The map is four bytes for
 //! each 32 KiB of where the break may ever be, and never moves: threads read it
 //! without the lock for the class of a pointer they free.
 
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicU16, Ordering};
+use core::sync::atomic::{AtomicU32, Ordering};
 
 use super::chunk::HEADER;
 use crate::cache::STACK_BITS;
@@ -133,7 +133,7 @@ pub(crate) struct UnitMap {
     /// How many units it covers.
     pub(crate) len: usize,
     /// Where a cache has the stack of the unit's class, or 0.
-    pub(crate) classes: NonNull<AtomicU16>,
+    pub(crate) classes: NonNull<AtomicU32>,
     pub(super) records: NonNull<*mut Unit>,
 }
 
@@ -149,7 +149,7 @@ impl UnitMap {
         match self.index(address) {
             Some(index) => {
                 // SAFETY: `index < len`, and the map has so many bytes.
-                usize::from(unsafe { self.classes.add(index).as_ref() }.load(Ordering::Relaxed))
+                (unsafe { self.classes.add(index).as_ref() }.load(Ordering::Relaxed) as usize)
                     >> STACK_BITS
             }
             None => 0,
