@@ -105,8 +105,11 @@ impl<S: PageSource> Heap<S> {
                 if offset >= UNIT {
                     break;
                 }
-                let number = ((offset as u64 * reciprocal) >> 32) as usize;
-                if number * size != offset || number >= most.into() {
+                // The number of the block, and what is left of it: less than
+                // one only at a block's start.
+                let quotient = offset as u64 * reciprocal;
+                let number = (quotient >> 32) as usize;
+                if u64::from(quotient as u32) >= reciprocal || number >= most.into() {
                     wrong = Some(Misuse::NotABlock);
                     break;
                 }

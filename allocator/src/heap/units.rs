@@ -64,10 +64,12 @@ pub(super) const fn blocks_of(size: usize) -> usize {
 
 /// 0 for the fullest.
 pub(super) fn tier_of(used: usize, blocks: usize) -> u8 {
-    match used * TIERS / blocks {
-        _ if used == blocks => FULL,
-        quarters => (TIERS - 1 - quarters) as u8,
+    if used == blocks {
+        return FULL;
     }
+    // No division: this is asked on every flush.
+    let quarters = (1..TIERS).filter(|quarter| used * TIERS >= quarter * blocks).count();
+    (TIERS - 1 - quarters) as u8
 }
 
 impl Unit {
@@ -292,5 +294,38 @@ impl Units {
         self.unit_of(block)
             .map(|(unit, _)| unit)
             .filter(|unit| unsafe { unit.as_ref() }.start == block)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::SizeClasses;
+
+    #[test]
+    fn reciprocals_divide_exactly_and_know_a_block_by_its_start() {
+        for &scheme in SizeClasses::ALL {
+            let config = Config { size_classes: scheme, ..Config::DEFAULT };
+            let classes = Classes::new(scheme);
+            let units = Units::new(&config, &classes);
+            for class in 1..=usize::from(units.last) {
+                let (size, reciprocal) = (classes.size(class), units.reciprocals[class]);
+                for offset in 0..UNIT {
+                    let quotient = offset as u64 * u64::from(reciprocal);
+                    assert_eq!((quotient >> 32) as usize, offset / size);
+                    assert_eq!((quotient as u32) < reciprocal, offset.is_multiple_of(size));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn tiers_are_quarters() {
+        for blocks in [31, 512, 2047] {
+            assert_eq!(tier_of(blocks, blocks), FULL);
+            for used in 0..blocks {
+                assert_eq!(usize::from(tier_of(used, blocks)), TIERS - 1 - used * TIERS / blocks);
+            }
+        }
     }
 }
