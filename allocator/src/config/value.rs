@@ -16,10 +16,10 @@ pub(super) trait Setting: Sized + fmt::Display {
 pub struct Bytes(pub usize);
 
 /// The suffixes of sizes, largest first.
-const SUFFIXES: [(u8, u32); 3] = [(b'G', 30), (b'M', 20), (b'K', 10)];
+const SUFFIXES: [(u8, u32); 4] = [(b'T', 40), (b'G', 30), (b'M', 20), (b'K', 10)];
 
 impl Setting for Bytes {
-    const VALUES: &'static str = "a size in bytes, with K, M or G if you like";
+    const VALUES: &'static str = "a size in bytes, with K, M, G or T if you like";
 
     fn parse(text: &str) -> Option<Bytes> {
         let suffix = SUFFIXES.into_iter().find(|(letter, _)| {

@@ -1,0 +1,50 @@
+//! The knobs of our own engine in `engines.toml` are the allocator's options.
+
+use brkpoint::engine::{Engines, Knob};
+use brkpoint_allocator::{Config, ConfigOption, options};
+
+/// Printed at start only: nothing to measure.
+const NO_KNOB: &str = "BRKPOINT_VERBOSE";
+
+fn option_of(knob: &Knob) -> ConfigOption {
+    let (variable, _) = knob.measure.split_once('=').expect("VARIABLE={}");
+    *options().iter().find(|option| option.env == variable).expect(variable)
+}
+
+fn knobs() -> &'static [Knob] {
+    &Engines::builtin().get("brkpoint").expect("brkpoint").knobs
+}
+
+#[test]
+fn every_option_is_a_knob_and_every_knob_an_option() {
+    let with_knob: Vec<&str> = knobs().iter().map(|knob| option_of(knob).env).collect();
+    for option in options().iter().filter(|option| option.env != NO_KNOB) {
+        assert!(with_knob.contains(&option.env), "{} has no knob in engines.toml", option.env);
+    }
+}
+
+#[test]
+fn the_allocator_takes_every_word_and_bound() {
+    for knob in knobs() {
+        let bounds = knob.accepts.iter().chain(&knob.search).flatten();
+        for value in knob.words.iter().chain(bounds) {
+            let mut config = Config::DEFAULT;
+            let taken = option_of(knob).set(&mut config, value);
+            assert!(taken, "{}={value} is refused", knob.name);
+        }
+    }
+}
+
+#[test]
+fn the_defaults_are_the_allocators() {
+    // The library that is preloaded owns the program's break; a heap in code does not.
+    for knob in knobs().iter().filter(|knob| knob.name != "break") {
+        let shown = option_of(knob).show(&Config::DEFAULT).to_string();
+        assert!(
+            knob.default == "of the preset" || knob.default == shown,
+            "{}: engines.toml says {}, the allocator {shown}",
+            knob.name,
+            knob.default
+        );
+    }
+}
