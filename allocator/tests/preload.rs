@@ -46,6 +46,16 @@ fn children_forked_amid_allocating_threads_live() {
 }
 
 #[test]
+fn forks_do_not_wait_for_threads_that_hold_a_stream_and_allocate() {
+    says_ok("forks", &["streams", "300"]);
+}
+
+#[test]
+fn a_signal_handler_may_fork_amid_malloc_in_a_program_with_one_thread() {
+    says_ok("forks", &["signals", "150"]);
+}
+
+#[test]
 fn threads_may_race_for_the_first_allocation() {
     let Some(binary) = compiled("race") else { return };
     for launch in 0..200 {
