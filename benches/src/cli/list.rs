@@ -95,17 +95,25 @@ fn json(entries: &[Entry<'_>]) -> anyhow::Result<String> {
     Ok(text)
 }
 
+fn state(version: &Option<String>) -> &str {
+    version.as_deref().unwrap_or("not here")
+}
+
 fn text(entries: &[Entry<'_>], with_knobs: bool) -> String {
     let mut engines = String::from("Engines (-e ENGINE, or -e ENGINE:knob=value,...)\n");
     let mut workloads = String::from("\nWorkloads (-w NAME)\n");
+    let states = entries.iter().map(|entry| match entry {
+        Entry::Engine { version, .. } => state(version).len(),
+        Entry::Workload { .. } => 0,
+    });
+    let width = states.max().unwrap_or_default();
     for entry in entries {
         // Writing to a String cannot fail.
         let _ = match entry {
             Entry::Engine { name, about, version, error, knobs } => {
-                let state = version.as_deref().unwrap_or("not here");
-                let _ = writeln!(engines, "  {name:<11} {state:<12} {about}");
+                let _ = writeln!(engines, "  {name:<11} {:<width$} {about}", state(version));
                 if let Some(error) = error {
-                    let _ = writeln!(engines, "{:26}{error}", "");
+                    let _ = writeln!(engines, "{:14}{:width$} {error}", "", "");
                 }
                 knobs.iter().filter(|_| with_knobs).try_for_each(|knob| {
                     writeln!(engines, "      {:<18} {}", knob.name, knob.about)?;
