@@ -41,11 +41,9 @@ fn every_engine_here_answers_with_its_version_from_its_own_library() {
 #[test]
 fn the_tour_and_the_usual_arms_are_here() {
     let engines = Engines::builtin();
-    let specs = engines.tour().iter().map(ToString::to_string);
-    for spec in specs.chain(engines.usual().iter().cloned()) {
-        let name = spec.split(':').next().expect("a name");
-        if !optional(name) {
-            assert_eq!(arm(&spec).engine, name);
+    for spec in engines.tour().iter().chain(engines.usual()) {
+        if !optional(&spec.engine) {
+            assert_eq!(arm(&spec.to_string()).engine, spec.engine);
         }
     }
 }

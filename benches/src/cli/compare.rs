@@ -10,7 +10,7 @@ use anyhow::{bail, ensure};
 use brkpoint_reports::Records;
 
 use super::{output, run, values};
-use crate::engine::{Arm, ArmSpec, EngineError, Engines};
+use crate::engine::{Arm, ArmSpec, Engines};
 use crate::plan::{DEFAULT_ROUNDS, Plan, Work};
 
 /// Compare engines on a command or on workloads.
@@ -105,19 +105,14 @@ pub fn run(arguments: Arguments) -> anyhow::Result<u8> {
 
 /// The engines asked for, or the usual ones, each proven to load.
 fn arms(engines: &Engines, asked: &[String]) -> anyhow::Result<Vec<Arm>> {
-    let usual = asked.is_empty();
-    let asked = if usual { engines.usual() } else { asked };
+    if asked.is_empty() {
+        return run::present(engines, engines.usual());
+    }
     let executable = run::executable()?;
     let mut arms: Vec<Arm> = Vec::with_capacity(asked.len());
     for text in asked {
         let spec: ArmSpec = text.parse()?;
-        let arm = match engines.resolve(&spec, &executable) {
-            Err(absent @ EngineError::Absent { .. }) if usual => {
-                output::tell(format_args!("brkpoint: left out: {absent}"));
-                continue;
-            }
-            resolved => resolved?,
-        };
+        let arm = engines.resolve(&spec, &executable)?;
         let twice = arms.iter().any(|a| (&a.engine, &a.settings) == (&arm.engine, &arm.settings));
         ensure!(!twice, "engine {text} is given twice; the A/A row comes by itself");
         arms.push(arm);

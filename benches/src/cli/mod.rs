@@ -49,9 +49,9 @@ const INTERRUPTED: u8 = 130;
 
 /// The exit status that `report` deserves.
 fn status(report: &Report) -> u8 {
-    if report.rows().iter().all(|row| row.error.is_some()) {
+    if report.is_empty() {
         UNUSABLE
-    } else if report.rows().iter().any(|row| row.error.is_some()) {
+    } else if report.failures() > 0 {
         BAD
     } else {
         0

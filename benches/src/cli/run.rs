@@ -13,11 +13,27 @@ use indicatif::{HumanDuration, ProgressBar, ProgressState, ProgressStyle};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::output;
-use crate::engine::Engines;
+use crate::engine::{Arm, ArmSpec, EngineError, Engines};
 use crate::journal::Journal;
 use crate::plan::Plan;
 use crate::runner::{self, Outcome, Progress, RunError};
 use crate::supervise::Stop;
+
+/// Those of `specs` that are here, proven to load; the others are named.
+pub fn present(engines: &Engines, specs: &[ArmSpec]) -> anyhow::Result<Vec<Arm>> {
+    let executable = executable()?;
+    let mut arms = Vec::with_capacity(specs.len());
+    for spec in specs {
+        match engines.resolve(spec, &executable) {
+            Ok(arm) => arms.push(arm),
+            Err(absent @ EngineError::Absent { .. }) => {
+                output::tell(format_args!("brkpoint: left out: {absent}"));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(arms)
+}
 
 /// Runs `plan` and leaves its records in `path`; ends early, with what there
 /// is, on SIGINT, SIGTERM and SIGHUP.

@@ -1,6 +1,6 @@
 //! `brkpoint` alone: the tour.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::time::Duration;
 
@@ -8,8 +8,9 @@ use anyhow::Context;
 use brkpoint_reports::Records;
 
 use super::{output, run};
-use crate::engine::{EngineError, Engines};
+use crate::engine::Engines;
 use crate::plan::{Plan, Work};
+use crate::supervise;
 
 /// Timed samples of each cell: the fewest that carry a 99 % interval of the median.
 const ROUNDS: u32 = 8;
@@ -39,21 +40,9 @@ const PYTHON: &[&str] = &[
 
 /// Strategies and peers over a handful of workloads, and the page of it.
 pub fn run() -> anyhow::Result<u8> {
-    let engines = Engines::builtin();
-    let executable = run::executable()?;
-    let mut arms = Vec::new();
-    for spec in engines.tour() {
-        match engines.resolve(spec, &executable) {
-            Ok(arm) => arms.push(arm),
-            Err(absent @ EngineError::Absent { .. }) => {
-                output::tell(format_args!("brkpoint: left out: {absent}"));
-            }
-            Err(error) => return Err(error.into()),
-        }
-    }
     let records = output::default_path("tour", "jsonl");
     let plan = Plan {
-        arms,
+        arms: run::present(Engines::builtin(), Engines::builtin().tour())?,
         works: works(&records)?,
         rounds: ROUNDS,
         budget: Some(BUDGET),
@@ -79,16 +68,11 @@ fn works(records: &Path) -> anyhow::Result<Vec<Work>> {
         .context("the tour writes to target/brkpoint here; start it in a directory of yours")?;
     let source = source.to_string_lossy();
     let compile: &[&str] = &["gcc", "-O1", "-S", "-o", "/dev/null", &source];
-    let here = |command: &&[&str]| on_path(command[0]);
+    let here = |command: &&[&str]| supervise::can_find(OsStr::new(command[0]));
     let script = [PERL, PYTHON].into_iter().find(here);
     for command in [Some(compile), script].into_iter().flatten().filter(here) {
         let mut words = command.iter().map(OsString::from);
         works.push(Work::command(words.next().unwrap_or_default(), words.collect(), None));
     }
     Ok(works)
-}
-
-fn on_path(program: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|directory| directory.join(program).is_file())
 }

@@ -9,7 +9,7 @@ use super::{ArmSpec, Unit};
 /// The engines that are known, with their knobs.
 #[derive(Debug)]
 pub struct Engines {
-    usual: Vec<String>,
+    usual: Vec<ArmSpec>,
     tour: Vec<ArmSpec>,
     engines: Vec<Engine>,
 }
@@ -91,6 +91,13 @@ struct Arms {
     arms: Vec<String>,
 }
 
+impl Arms {
+    fn specs(&self) -> Result<Vec<ArmSpec>, String> {
+        let spec = |text: &String| text.parse().map_err(|error| format!("{error}"));
+        self.arms.iter().map(spec).collect()
+    }
+}
+
 impl Engines {
     /// The engines of `engines.toml`.
     ///
@@ -106,12 +113,7 @@ impl Engines {
 
     fn read(text: &str) -> Result<Engines, String> {
         let file: File = toml::from_str(text).map_err(|error| error.to_string())?;
-        let spec = |text: &String| text.parse().map_err(|error| format!("{error}"));
-        Ok(Engines {
-            tour: file.tour.arms.iter().map(spec).collect::<Result<_, String>>()?,
-            usual: file.usual.arms,
-            engines: file.engine,
-        })
+        Ok(Engines { tour: file.tour.specs()?, usual: file.usual.specs()?, engines: file.engine })
     }
 
     /// All engines, in the order of the file.
@@ -125,7 +127,7 @@ impl Engines {
     }
 
     /// The arms of a comparison for which no engine is named.
-    pub fn usual(&self) -> &[String] {
+    pub fn usual(&self) -> &[ArmSpec] {
         &self.usual
     }
 
@@ -146,6 +148,7 @@ impl Engine {
 mod tests {
     use std::collections::HashSet;
 
+    use super::super::environment::matches;
     use super::*;
 
     #[test]
@@ -166,11 +169,7 @@ mod tests {
                 for spelling in std::iter::once(&knob.measure).chain(&knob.paste) {
                     let (variable, value) = spelling.split_once('=').expect(&at);
                     assert!(!variable.is_empty() && value.contains("{}"), "{at}: {spelling}");
-                    let kept_out = engine.controls.iter().any(|control| {
-                        control
-                            .strip_suffix('*')
-                            .map_or(control == variable, |start| variable.starts_with(start))
-                    });
+                    let kept_out = engine.controls.iter().any(|c| matches(c, variable));
                     assert!(kept_out || knob.paste.is_some(), "{at}: no control covers {variable}");
                 }
                 for bound in knob.search.iter().chain(&knob.accepts).flatten() {
@@ -183,11 +182,7 @@ mod tests {
                 );
             }
         }
-        for text in engines.usual() {
-            let spec: ArmSpec = text.parse().expect(text);
-            assert!(engines.get(&spec.engine).is_some(), "{text}");
-        }
-        for spec in engines.tour() {
+        for spec in engines.usual().iter().chain(engines.tour()) {
             let engine = engines.get(&spec.engine).unwrap_or_else(|| panic!("{spec}"));
             for (knob, value) in &spec.settings {
                 assert!(engine.knob(knob).and_then(|knob| knob.value(value)).is_some(), "{spec}");

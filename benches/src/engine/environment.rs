@@ -28,7 +28,8 @@ impl Engines {
     }
 }
 
-fn matches(pattern: &str, name: &str) -> bool {
+/// Whether a control of an engine names the variable.
+pub(super) fn matches(pattern: &str, name: &str) -> bool {
     pattern.strip_suffix('*').map_or(pattern == name, |start| name.starts_with(start))
 }
 

@@ -50,7 +50,7 @@ mod trace;
 mod watch;
 
 use std::collections::BTreeSet;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
@@ -194,6 +194,11 @@ pub struct Observation {
     pub instrument: Instrument,
     /// Anything else that bears on the figures.
     pub notes: Vec<String>,
+}
+
+/// Whether [`run`] would find `program` in this process's `PATH`.
+pub fn can_find(program: &OsStr) -> bool {
+    plan::resolve(program, std::env::var_os("PATH").as_ref()).is_ok()
 }
 
 /// Starts the program, waits for the end of its whole tree, and tells what `pass`

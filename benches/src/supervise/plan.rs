@@ -175,7 +175,7 @@ fn environment(launch: &Launch) -> Result<BTreeMap<OsString, OsString>, LaunchEr
 }
 
 /// The file that `execvp` would run, by the program's own `PATH`.
-fn resolve(program: &OsStr, path: Option<&OsString>) -> Result<PathBuf, LaunchError> {
+pub(super) fn resolve(program: &OsStr, path: Option<&OsString>) -> Result<PathBuf, LaunchError> {
     let searched = !program.as_bytes().contains(&b'/');
     let not_found = || LaunchError::NotFound { program: program.to_owned(), searched };
     if program.is_empty() {
