@@ -7,7 +7,7 @@ use std::hint::black_box;
 use std::sync::mpsc;
 use std::thread;
 
-use brkpoint_allocator::Brkpoint;
+use brkpoint_allocator::{Brkpoint, Stats};
 use brkpoint_workloads::op::Generator;
 use brkpoint_workloads::shadow::{Global, Shadow};
 use support::child;
@@ -21,7 +21,7 @@ const SETTINGS: [&[(&str, &str)]; 9] = [
     &[("BRKPOINT_METADATA", "header")],
     &[("BRKPOINT_THREAD_CACHE", "0")],
     &[("BRKPOINT_THREAD_CACHE", "0"), ("BRKPOINT_METADATA", "header")],
-    &[("BRKPOINT_THREAD_CACHE", "300")],
+    &[("BRKPOINT_THREAD_CACHE", "4800")],
     &[("BRKPOINT_SLAB_MAX", "256"), ("BRKPOINT_SIZE_CLASSES", "powers")],
     &[("BRKPOINT_SIZE_CLASSES", "spacing16"), ("BRKPOINT_TRIM", "eager")],
     &[("BRKPOINT_SIZE_CLASSES", "steps4"), ("BRKPOINT_MMAP_THRESHOLD", "500")],
@@ -43,6 +43,11 @@ fn churn(rounds: usize) {
         let blocks: Vec<Vec<u8>> = (0..500).map(|i| vec![1; (i * 37 + round) % 3000]).collect();
         black_box(blocks);
     }
+}
+
+/// What the OS may have to provide memory for, but for tables.
+fn held(stats: &Stats) -> usize {
+    stats.footprint() - stats.returned - stats.table_bytes
 }
 
 #[test]
@@ -97,8 +102,10 @@ fn child_ended_threads_leave_nothing_behind() {
         ALLOCATOR.stats()
     };
     let (first, last) = (run(20), run(300));
-    assert!(last.metadata <= first.metadata + 4096, "more caches:\n{first}\n{last}");
-    assert!(last.footprint() <= first.footprint() + (1 << 20), "{first}\n{last}");
+    // But for one table that is made when the heap first gives something back.
+    let more = last.table_bytes - first.table_bytes;
+    assert!(more < 4 << 20, "more caches:\n{first}\n{last}");
+    assert!(held(&last) <= held(&first) + (1 << 20), "{first}\n{last}");
     ALLOCATOR.check().unwrap();
 }
 
@@ -115,7 +122,7 @@ fn child_one_thread_allocates_what_another_frees() {
         let mut footprints = Vec::new();
         for blocks in receiver {
             drop(blocks);
-            footprints.push(ALLOCATOR.stats().footprint());
+            footprints.push(held(&ALLOCATOR.stats()));
         }
         footprints
     });
@@ -182,8 +189,8 @@ fn children_take_over_the_caches_of_threads_they_do_not_have() {
 fn child_prints_what_is_cached() {
     churn(3);
     let kept = ALLOCATOR.stats();
-    let parts =
-        [kept.live, kept.cached, kept.mapped_live, kept.free, kept.top, kept.metadata].iter().sum();
+    let blocks = kept.live + kept.cached + kept.mapped_live;
+    let parts = blocks + kept.free + kept.top + kept.returned + kept.metadata;
     assert_eq!(kept.footprint(), parts, "{kept}");
     ALLOCATOR.trim(0);
     let trimmed = ALLOCATOR.stats();
@@ -204,6 +211,6 @@ fn the_cache_keeps_what_its_size_allows_and_trim_empties_it() {
         assert!(then < kept || kept == 0, "{text}");
         kept
     };
-    let (none, small, large) = (kept("0"), kept("4K"), kept("64K"));
+    let (none, small, large) = (kept("0"), kept("64K"), kept("1M"));
     assert!(none == 0 && small > 0 && large > 2 * small, "{none} {small} {large}");
 }

@@ -5,8 +5,8 @@ mod support;
 use std::ptr::NonNull;
 
 use brkpoint_allocator::{
-    BreakSource, Bytes, Calls, Config, Count, Heap, MmapThreshold, PageSource, Preset, Simulated,
-    SizeClasses, System, Trim,
+    Block, BreakSource, Bytes, Calls, Config, Count, Heap, MmapThreshold, PageSource, Preset,
+    Simulated, SizeClasses, System, Trim,
 };
 use support::{allocate, free};
 
@@ -239,21 +239,24 @@ fn a_scheme_gives_blocks_of_its_classes() {
 #[test]
 fn zeroing_is_left_out_where_the_kernel_has_just_done_it() {
     let mut heap = simulated(preset(Preset::Hybrid));
-    assert_eq!(heap.allocate(1 << 20, 16).unwrap().dirty, 0, "a new mapping");
+    let zeros = |block: Block| (block.zero_from, block.zero_to.min(50_000));
+    assert_eq!(zeros(heap.allocate(1 << 20, 16).unwrap()), (0, 50_000), "a new mapping");
     let fresh = heap.allocate(50_000, 16).unwrap();
-    assert_eq!(fresh.dirty, 0, "new memory of the break");
+    assert_eq!(zeros(fresh), (0, 50_000), "new memory of the break");
     free(&mut heap, fresh.start);
     let again = heap.allocate(50_000, 16).unwrap();
     assert_eq!(again.start, fresh.start);
-    assert!(again.dirty >= 50_000 - 16, "used before, and must be cleared");
+    let cleared = again.zero_from.min(50_000) + 50_000_usize.saturating_sub(again.zero_to);
+    assert!(cleared >= 50_000 - 16, "used before, and must be cleared");
     let beyond = heap.allocate(20_000, 16).unwrap();
-    assert_eq!(beyond.dirty, 0, "beyond all that was used");
+    assert_eq!(beyond.zero_from, 0, "beyond all that was used");
+    assert!(beyond.zero_to >= 20_000);
     // What goes back to the OS comes back clean.
     free(&mut heap, beyond.start);
     free(&mut heap, again.start);
     assert!(heap.trim(0));
     let regrown = heap.allocate(50_000, 16).unwrap();
-    assert!(regrown.dirty <= 4096, "{}", regrown.dirty);
+    assert!(regrown.zero_from <= 4096 && regrown.zero_to >= 50_000, "{regrown:?}");
 }
 
 fn resize(heap: &mut Heap<Simulated>, block: NonNull<u8>, size: usize) -> NonNull<u8> {

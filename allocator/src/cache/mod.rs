@@ -6,18 +6,27 @@
 //!   read without a lock
 //!
 //! ```text
-//! low <= top <= high <= ceiling       slots [low, top) hold blocks
-//! top == low                          empty: malloc must refill
-//! top == high                         full: free must flush; high rises to ceiling as the
-//!                                     class proves to be in use
-//! stack 0, and those of EMPTY         low == top == high: at once empty and full
+//! base <= top <= high <= base + most  slots [base, top) hold blocks, [base, high) may
+//! top <= low                          malloc must look: low == base, the stack is empty,
+//!                                     or low > base, there is a trap
+//! top == high                         full: free must make room
+//! stack 0, and those of EMPTY         base == top == low == high: at once empty and full
+//! capacity                            == sum over stacks of (high - base) * size <= budget
 //! ```
+//!
+//! Every stack begins without room. It gets more as the class proves to be in
+//! use, at the cost of other classes where the budget is spent.
+//!
+//! A trap is set for a thread that only frees. If it then does nothing for a
+//! while, its next malloc runs into it, and what it keeps goes back: nothing
+//! else of ours would run in an idle program.
 //!
 //! Blocks on a stack are not touched. Only the thread that has a cache changes
 //! it; others read `top` for the accounts, and a child after `fork` takes over
 //! the caches of threads that it does not have, in whatever state: hence `top`
 //! is stored last, with release.
 
+use core::cell::Cell;
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
@@ -28,9 +37,16 @@ pub(crate) mod front;
 pub(crate) mod thread;
 
 /// The most slots of a stack.
-pub(crate) const SLOTS_MOST: usize = 256;
-/// In how many steps a stack comes to use all of its slots.
-const STEPS: usize = 64;
+const SLOTS_MOST: usize = 256;
+/// What one class may have of a cache's bytes.
+const CLASS_SHARE: usize = 16;
+/// A stack gets at least one part in this many of its slots at a time,
+const FIRST_STEP: usize = 64;
+/// and at least one part in this many of what it has.
+const STEP: usize = 4;
+/// After so many flushes to the heap without a refill in between, blocks of a
+/// class are only freed.
+const STREAK: u8 = 2;
 /// Stacks begin at different places of a cache line's set.
 const STAGGER: usize = 64;
 
@@ -41,9 +57,9 @@ pub(crate) type Slot = AtomicPtr<u8>;
 #[repr(C)]
 pub(crate) struct Stack {
     top: AtomicPtr<Slot>,
-    low: *mut Slot,
+    low: Cell<*mut Slot>,
     high: AtomicPtr<Slot>,
-    ceiling: *mut Slot,
+    base: *mut Slot,
 }
 
 /// log2 of a stack's bytes, to come from a class to its stack.
@@ -54,20 +70,20 @@ impl Stack {
     const fn none() -> Stack {
         Stack {
             top: AtomicPtr::new(null_mut()),
-            low: null_mut(),
+            low: Cell::new(null_mut()),
             high: AtomicPtr::new(null_mut()),
-            ceiling: null_mut(),
+            base: null_mut(),
         }
     }
 
-    /// Takes the block that was pushed last.
+    /// Takes the block that was pushed last, unless there is a trap.
     #[inline(always)]
     pub(crate) fn pop(&self) -> Option<NonNull<u8>> {
         let top = self.top.load(Ordering::Relaxed);
-        if top == self.low {
+        if top <= self.low.get() {
             return None;
         }
-        // SAFETY: `low < top`, so the slot below `top` holds a block.
+        // SAFETY: `base <= low < top`, so the slot below `top` holds a block.
         unsafe {
             let slot = top.sub(1);
             let block = (*slot).load(Ordering::Relaxed);
@@ -93,26 +109,29 @@ impl Stack {
 
     /// How many blocks it holds.
     pub(crate) fn len(&self) -> usize {
-        // `low` does not change.
-        (self.top.load(Ordering::Relaxed).addr() - self.low.addr()) / size_of::<Slot>()
+        // `base` does not change.
+        (self.top.load(Ordering::Relaxed).addr() - self.base.addr()) / size_of::<Slot>()
     }
 
     /// How many it may hold now.
     pub(crate) fn room(&self) -> usize {
-        (self.high.load(Ordering::Relaxed).addr() - self.low.addr()) / size_of::<Slot>()
+        (self.high.load(Ordering::Relaxed).addr() - self.base.addr()) / size_of::<Slot>()
     }
 
     /// Whether the class is cached at all.
     pub(crate) fn is_used(&self) -> bool {
-        self.ceiling > self.low
+        !self.base.is_null()
     }
 
-    /// Lets it hold a few more from now on, up to its ceiling.
-    pub(crate) fn widen(&self) {
-        let most = (self.ceiling.addr() - self.low.addr()) / size_of::<Slot>();
-        // SAFETY: not beyond the ceiling.
-        let high = unsafe { self.low.add(most.min(self.room() + most.div_ceil(STEPS))) };
-        self.high.store(high, Ordering::Relaxed);
+    /// Says how many it may hold: no fewer than it does, no more than it has
+    /// slots for.
+    fn set_room(&self, room: usize) {
+        // SAFETY: within the stack's slots.
+        self.high.store(unsafe { self.base.add(room) }, Ordering::Relaxed);
+    }
+
+    fn set_trap(&self, trap: bool) {
+        self.low.set(if trap { self.high.load(Ordering::Relaxed) } else { self.base });
     }
 
     /// The slots, for refills and flushes.
@@ -126,9 +145,9 @@ impl Stack {
         if !self.is_used() {
             return &mut [];
         }
-        // SAFETY: `room` slots from `low` on are the stack's, initialised to
+        // SAFETY: `room` slots from `base` on are the stack's, initialised to
         // null; `AtomicPtr` is laid out as the pointer; exclusive by contract.
-        unsafe { core::slice::from_raw_parts_mut(self.low.cast(), self.room()) }
+        unsafe { core::slice::from_raw_parts_mut(self.base.cast(), self.room()) }
     }
 
     /// Says how many of the slots hold blocks.
@@ -138,7 +157,7 @@ impl Stack {
     /// The first `len` slots hold blocks that are nobody else's.
     pub(crate) unsafe fn set_len(&self, len: usize) {
         // SAFETY: within the stack.
-        self.top.store(unsafe { self.low.add(len) }, Ordering::Release);
+        self.top.store(unsafe { self.base.add(len) }, Ordering::Release);
     }
 }
 
@@ -150,6 +169,17 @@ pub(crate) struct Cache {
     pub(crate) next: Option<NonNull<Cache>>,
     /// Whether a thread has it; under the heap's lock.
     pub(crate) is_taken: AtomicUsize,
+    /// The bytes of the blocks that all stacks may hold together now, and at most.
+    capacity: Cell<usize>,
+    budget: usize,
+    /// The class that gave room last.
+    victim: Cell<usize>,
+    /// For each class, how many slots it has.
+    slots: [u16; CLASS_LAST + 1],
+    /// For each class, how often it was flushed since it was last refilled.
+    streaks: [Cell<u8>; CLASS_LAST + 1],
+    /// When the trap was set, in milliseconds; 0 if there is none.
+    trapped: Cell<u64>,
 }
 
 // SAFETY: see the module's text for what threads do to each other's caches.
@@ -162,6 +192,12 @@ impl Cache {
             stacks: [const { Stack::none() }; CLASS_LAST + 1],
             next: None,
             is_taken: AtomicUsize::new(0),
+            capacity: Cell::new(0),
+            budget: 0,
+            victim: Cell::new(0),
+            slots: [0; CLASS_LAST + 1],
+            streaks: [const { Cell::new(0) }; CLASS_LAST + 1],
+            trapped: Cell::new(0),
         }
     }
 
@@ -182,57 +218,169 @@ impl Cache {
         &self.stacks[class]
     }
 
-    /// How many slots the class gets where a thread may keep `most` bytes of it.
-    fn slots_of(classes: &Classes, class: usize, most: usize) -> usize {
+    /// The most bytes of one class where a thread may keep `budget`.
+    pub(crate) const fn class_share(budget: usize) -> usize {
+        budget / CLASS_SHARE
+    }
+
+    /// How many slots the class gets where a thread may keep `budget` bytes.
+    fn slots_of(classes: &Classes, class: usize, budget: usize) -> usize {
         if class == 0 || class > classes.last() {
             0
         } else {
-            (most / classes.size(class)).min(SLOTS_MOST)
+            (Cache::class_share(budget) / classes.size(class)).min(SLOTS_MOST)
         }
     }
 
     /// The bytes that [`Cache::make`] needs.
-    pub(crate) fn bytes(classes: &Classes, most: usize) -> usize {
+    pub(crate) fn bytes(classes: &Classes, budget: usize) -> usize {
         let slots: usize = (1..=classes.last())
-            .map(|class| Cache::slots_of(classes, class, most) * size_of::<Slot>() + STAGGER)
+            .map(|class| Cache::slots_of(classes, class, budget) * size_of::<Slot>() + STAGGER)
             .sum();
-        align_of::<Cache>() + size_of::<Cache>() + slots
+        size_of::<Cache>() + slots
     }
 
     /// Makes an empty cache.
     ///
     /// # Safety
     ///
-    /// `memory` is [`Cache::bytes`] long, aligned to 16 bytes, nobody else's,
-    /// and stays for ever.
+    /// `memory` is [`Cache::bytes`] long, aligned as a cache, zero, nobody
+    /// else's, and stays for ever.
     pub(crate) unsafe fn make(
         memory: NonNull<u8>,
         classes: &Classes,
-        most: usize,
+        budget: usize,
     ) -> NonNull<Cache> {
-        let skip = memory.addr().get().wrapping_neg() % align_of::<Cache>();
-        // SAFETY: `bytes` has room for the alignment, the cache, and for each
-        // class its slots and the stagger.
+        // SAFETY: `bytes` has room for the cache, and for each class its slots
+        // and the stagger.
         unsafe {
-            let mut cache = memory.add(skip).cast::<Cache>();
-            cache.write(Cache::none());
+            let mut cache = memory.cast::<Cache>();
+            cache.write(Cache { budget, ..Cache::none() });
             let mut at = cache.add(1).cast::<u8>();
-            for (class, stack) in cache.as_mut().stacks.iter_mut().enumerate() {
-                let slots = Cache::slots_of(classes, class, most);
+            let Cache { stacks, slots: most, .. } = cache.as_mut();
+            for (class, stack) in stacks.iter_mut().enumerate() {
+                let slots = Cache::slots_of(classes, class, budget);
                 if slots == 0 {
                     continue;
                 }
-                let low = at.cast::<Slot>();
-                // Untouched but for the first: a stack that is never used that
-                // far costs nothing.
-                stack.low = low.as_ptr();
-                stack.top = AtomicPtr::new(low.as_ptr());
-                stack.high = AtomicPtr::new(low.add(slots.min(2 * slots.div_ceil(STEPS))).as_ptr());
-                stack.ceiling = low.add(slots).as_ptr();
+                // Untouched: a stack that is never used that far costs nothing.
+                let base = at.cast::<Slot>().as_ptr();
+                *stack = Stack {
+                    top: AtomicPtr::new(base),
+                    low: Cell::new(base),
+                    high: AtomicPtr::new(base),
+                    base,
+                };
+                most[class] = slots as u16;
                 at = at.add(slots * size_of::<Slot>() + STAGGER);
             }
             cache
         }
+    }
+
+    /// Lets the stack of a class hold more, as far as the budget allows.
+    pub(crate) fn widen(&self, classes: &Classes, class: usize) {
+        let step = self.step(class).min(self.spare() / classes.size(class));
+        let stack = self.stack(class);
+        stack.set_room(stack.room() + step);
+        self.capacity.set(self.capacity.get() + step * classes.size(class));
+    }
+
+    /// As `widen`, at the cost of other classes where the budget is spent;
+    /// `flush` takes the `count` oldest blocks off the stack of a class that
+    /// must give room.
+    pub(crate) fn widen_for_malloc(
+        &self,
+        classes: &Classes,
+        class: usize,
+        flush: impl FnMut(usize, usize),
+    ) {
+        if self.step(class) * classes.size(class) > self.spare() {
+            self.narrow_others(classes, class, flush);
+        }
+        self.widen(classes, class);
+        self.streaks[class].set(0);
+    }
+
+    /// How many slots more the stack of a class should be allowed to use.
+    fn step(&self, class: usize) -> usize {
+        let (room, most) = (self.stack(class).room(), usize::from(self.slots[class]));
+        most.div_ceil(FIRST_STEP).max(room / STEP).min(most - room)
+    }
+
+    fn spare(&self) -> usize {
+        self.budget.saturating_sub(self.capacity.get())
+    }
+
+    /// Takes half of its room from another class or two, in turn.
+    fn narrow_others(&self, classes: &Classes, but: usize, mut flush: impl FnMut(usize, usize)) {
+        let mut left = 2;
+        for _ in 1..=classes.last() {
+            let victim = self.victim.get() % classes.last() + 1;
+            self.victim.set(victim);
+            let stack = self.stack(victim);
+            if victim == but || stack.room() == 0 {
+                continue;
+            }
+            let room = stack.room() / 2;
+            if let count @ 1.. = stack.len().saturating_sub(room) {
+                flush(victim, count);
+            }
+            self.set_room(classes, victim, room);
+            left -= 1;
+            if left == 0 {
+                return;
+            }
+        }
+    }
+
+    fn set_room(&self, classes: &Classes, class: usize, room: usize) {
+        let stack = self.stack(class);
+        let less = stack.room() - room;
+        stack.set_room(room);
+        self.capacity.set(self.capacity.get() - less * classes.size(class));
+    }
+
+    /// The stack of a class was full, and nobody but the heap wanted its blocks.
+    pub(crate) fn note_flush(&self, class: usize) {
+        self.streaks[class].set(self.streaks[class].get().saturating_add(1));
+    }
+
+    /// Whether blocks of a class are freed, and have not been allocated for long.
+    pub(crate) fn is_only_freed(&self, class: usize) -> bool {
+        self.streaks[class].get() >= STREAK
+    }
+
+    /// For a thread that takes over a cache, from one that ended or, in a
+    /// child after `fork`, stopped anywhere.
+    pub(crate) fn take_over(&self, classes: &Classes) {
+        let capacity =
+            (1..=classes.last()).map(|class| self.stack(class).room() * classes.size(class)).sum();
+        self.capacity.set(capacity);
+        self.set_trap(classes, 0);
+    }
+
+    /// Makes the next malloc of any class look at the time; `now` is not 0.
+    pub(crate) fn trap(&self, classes: &Classes, now: u64) {
+        if self.trapped.get() == 0 {
+            self.set_trap(classes, now);
+        }
+        self.trapped.set(now);
+    }
+
+    /// Takes the trap away, if there is one, and says when it was set.
+    pub(crate) fn spring(&self, classes: &Classes) -> Option<u64> {
+        let trapped = self.trapped.get();
+        if trapped == 0 {
+            return None;
+        }
+        self.set_trap(classes, 0);
+        Some(trapped)
+    }
+
+    fn set_trap(&self, classes: &Classes, now: u64) {
+        self.trapped.set(now);
+        (1..=classes.last()).for_each(|class| self.stack(class).set_trap(now > 0));
     }
 
     /// Blocks and bytes in the cache, as far as another thread can see.

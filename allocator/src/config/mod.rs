@@ -15,7 +15,9 @@ mod value;
 pub(crate) use environment::apply_environment;
 pub use preset::Preset;
 use value::Setting;
-pub use value::{BreakSource, Bytes, Count, Metadata, MmapThreshold, SizeClasses, Switch, Trim};
+pub use value::{
+    BreakSource, Bytes, Count, Metadata, MmapThreshold, Purge, SizeClasses, Switch, Trim,
+};
 
 /// One row of the options table.
 #[derive(Clone, Copy)]
@@ -107,10 +109,12 @@ options! {
     metadata: Metadata = Metadata::OutOfBand, "BRKPOINT_METADATA";
     /// The largest class in bytes, up to 1K, whose blocks lie side by side in units without headers; 0 for none.
     slab_max: Bytes = Bytes(1 << 10), "BRKPOINT_SLAB_MAX";
-    /// Bytes of freed blocks of each size class that a thread keeps for itself, and as much that all keep between them; 0 turns thread caches off.
-    thread_cache: Bytes = Bytes(64 << 10), "BRKPOINT_THREAD_CACHE";
+    /// Bytes of freed blocks that a thread keeps for itself, a sixteenth of it of any one class; as much of each class passes between threads. 0 turns thread caches off.
+    thread_cache: Bytes = Bytes(1 << 20), "BRKPOINT_THREAD_CACHE";
     /// When free memory at the break goes back to the OS.
     trim: Trim = Trim::Decay, "BRKPOINT_TRIM";
+    /// How OS pages that are free inside the heap go back to the OS, when `trim` says so.
+    purge: Purge = Purge::DontNeed, "BRKPOINT_PURGE";
     /// Milliseconds for which `trim=decay` keeps what nobody needs.
     trim_decay: Count = Count(1000), "BRKPOINT_TRIM_DECAY";
     /// The size in bytes of the top above which memory goes back at once, with `trim=threshold` and, at first, `trim=decay`.

@@ -3,7 +3,7 @@
 use core::fmt;
 
 use super::value::named;
-use super::{Bytes, Config, Metadata, MmapThreshold, SizeClasses, Trim};
+use super::{Bytes, Config, Metadata, MmapThreshold, Purge, SizeClasses, Trim};
 
 pub(super) const ENV: &str = "BRKPOINT_PRESET";
 pub(super) const MEANING: &str =
@@ -43,6 +43,7 @@ impl Preset {
             top_pad: Bytes(128 << 10),
             size_classes: SizeClasses::Spacing16,
             metadata: Metadata::Header,
+            purge: Purge::Never,
             thp: Bytes(0),
             ..Config::DEFAULT
         };

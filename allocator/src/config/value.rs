@@ -229,6 +229,21 @@ named! {
 }
 
 named! {
+    /// How OS pages that are free inside the heap go back to the OS while
+    /// their address space stays; `trim` says when.
+    Purge {
+        /// Not at all: only what ends at the break goes back.
+        Never = "never",
+        /// At once: the resident set shrinks, and the next use costs a minor
+        /// fault each (MADV_DONTNEED).
+        DontNeed = "dontneed",
+        /// When the kernel wants memory: until then they count as resident and
+        /// cost nothing to use again (MADV_FREE).
+        Free = "free",
+    }
+}
+
+named! {
     /// What plays the break.
     BreakSource {
         /// The process's own, moved through libc's `sbrk`.

@@ -211,6 +211,38 @@ impl Bins {
         Some((row, self.columns[row].trailing_zeros() as usize))
     }
 
+    /// A chunk of the bin of the largest sizes.
+    pub(super) fn largest(&self) -> Option<Sized> {
+        self.first_below(ROWS, 0)
+    }
+
+    /// The chunk that comes after `chunk` when bins are walked from the
+    /// largest sizes down.
+    ///
+    /// # Safety
+    ///
+    /// A chunk in these bins, `size` bytes long.
+    pub(super) unsafe fn next_smaller(&self, chunk: Chunk, size: usize) -> Option<Sized> {
+        // SAFETY: by contract.
+        let (next, _) = unsafe { chunk.links() };
+        let (row, column) = place(size);
+        next.map(|chunk| (chunk, size_of_free(chunk))).or_else(|| self.first_below(row, column))
+    }
+
+    /// The first chunk of the last bin below (row, column).
+    fn first_below(&self, row: usize, column: usize) -> Option<Sized> {
+        let here = self.columns.get(row).map_or(0, |columns| columns & ((1 << column) - 1));
+        let (row, columns) = match here {
+            0 => {
+                let row = (self.rows & ((1 << row) - 1)).checked_ilog2()? as usize;
+                (row, self.columns[row])
+            }
+            _ => (row, here),
+        };
+        let chunk = self.heads[row][columns.ilog2() as usize]?;
+        Some((chunk, size_of_free(chunk)))
+    }
+
     /// Calls `each` with every chunk and the bin it is in; `false` from it
     /// ends the walk, and so does a bit that does not match its bin.
     pub(super) fn walk(

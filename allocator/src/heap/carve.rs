@@ -1,6 +1,7 @@
 //! Chunks cut to size and merged again: the steps of malloc and free between
 //! the bins and the break.
 
+use core::ops::Range as Span;
 use core::ptr::NonNull;
 
 use super::bins::lead;
@@ -16,21 +17,60 @@ impl<S: PageSource> Heap<S> {
         if found.is_none() && !self.top_has(need) && !self.grow(need) {
             found = Some(self.bins.take_any(need)?);
         }
-        let (chunk, dirty) = match found {
+        let chunk = found.map(|(chunk, _)| chunk).or(self.top)?;
+        let zeros = self.zeros(chunk.address() + HEADER..chunk.address() + need);
+        let has = match found {
             // SAFETY: just taken out of the bins.
-            Some((chunk, has)) => (chunk, unsafe { self.keep(chunk, has, need) }),
-            None => self.cut_top(need)?,
+            Some((chunk, has)) => unsafe { self.keep(chunk, has, need) },
+            None => {
+                self.cut_top(need)?;
+                need
+            }
         };
-        // SAFETY: a chunk of the heap.
+        self.touch(chunk.address()..chunk.address() + has);
+        self.note_idle();
+        // SAFETY: a chunk of the heap, and zeros within it.
+        Some(unsafe { Heap::<S>::block_of(chunk, zeros) })
+    }
+
+    /// What in `span`, the inside of a chunk that is free or the top, reads as
+    /// zero: the longest part that went back to the OS, or that was never used.
+    fn zeros(&self, span: Span<usize>) -> Span<usize> {
+        let returned = self.returned.zeros(span.clone());
+        let is_top = self.top.is_some_and(|top| top.address() + HEADER == span.start);
+        let clean = self.clean_from.max(span.start)..span.end;
+        if is_top && clean.len() > returned.len() { clean } else { returned }
+    }
+
+    /// The block of a chunk, in which `zeros` reads as zero.
+    ///
+    /// # Safety
+    ///
+    /// A chunk of the heap.
+    unsafe fn block_of(chunk: Chunk, zeros: Span<usize>) -> Block {
+        // SAFETY: by contract.
         let start = unsafe { chunk.block() };
-        Some(Block { start, dirty })
+        let offset = |address: usize| address.saturating_sub(start.addr().get());
+        Block { start, zero_from: offset(zeros.start), zero_to: offset(zeros.end) }
+    }
+
+    /// Chunks and units are about to use `span`.
+    #[inline]
+    pub(super) fn touch(&mut self, span: Span<usize>) {
+        let bytes = self.returned.forget(span);
+        self.retention.regain(bytes);
     }
 
     /// A block at a multiple of `align`, in a chunk of `need` bytes: out of one
     /// that is large enough to contain it, less what lies before and behind.
     pub(super) fn allocate_aligned(&mut self, need: usize, align: usize) -> Option<Block> {
-        let (chunk, has, dirty) = self.around_aligned(need, align)?;
+        let (chunk, has, zeros) = self.around_aligned(need, align)?;
         let lead = lead(chunk.address() + HEADER, align);
+        // The new header left of the block, and the headers of what is cut off,
+        // are written to by those who cut.
+        let from = chunk.address() + lead;
+        let zeros = zeros.start.max(from + HEADER)..zeros.end.min(from + need);
+        self.touch(from..from + need);
         // SAFETY: `lead` is a multiple of 16, and `need` bytes are left.
         let aligned = unsafe { chunk.offset(lead) };
         if lead > 0 {
@@ -47,15 +87,14 @@ impl<S: PageSource> Heap<S> {
         // SAFETY: a live chunk of `has - lead >= need` bytes; what is cut off
         // is unused.
         unsafe { self.cut_tail(aligned, has - lead, need) };
+        self.note_idle();
         // SAFETY: a chunk of the heap.
-        let start = unsafe { aligned.block() };
-        // The header in the middle is left of the block; the rest is as it was.
-        Some(Block { start, dirty: dirty.saturating_sub(lead) })
+        Some(unsafe { Heap::<S>::block_of(aligned, zeros) })
     }
 
     /// A live chunk that contains an aligned one of `need` bytes, its size, and
-    /// the dirty bytes of its block.
-    fn around_aligned(&mut self, need: usize, align: usize) -> Option<(Chunk, usize, usize)> {
+    /// what in it reads as zero.
+    fn around_aligned(&mut self, need: usize, align: usize) -> Option<(Chunk, usize, Span<usize>)> {
         let most = need + align + CHUNK_LEAST;
         let found = match self.bins.take_aligned(need, align) {
             Some(found) => found,
@@ -72,21 +111,23 @@ impl<S: PageSource> Heap<S> {
                 });
                 match size {
                     Some(size) => {
-                        let (chunk, dirty) = self.cut_top(size)?;
-                        return Some((chunk, size, dirty));
+                        let from = self.top?.address();
+                        let zeros = self.zeros(from + HEADER..from + size);
+                        return Some((self.cut_top(size)?, size, zeros));
                     }
                     None => self.bins.take_any(most)?,
                 }
             }
         };
         let (chunk, has) = found;
+        let zeros = self.zeros(chunk.address() + HEADER..chunk.address() + has);
         // SAFETY: just taken out of the bins.
-        let dirty = unsafe { self.keep(chunk, has, has) };
-        Some((chunk, has, dirty))
+        unsafe { self.keep(chunk, has, has) };
+        Some((chunk, has, zeros))
     }
 
     /// Makes a chunk out of the bins live, returns to them what is left over,
-    /// and gives the number of dirty bytes in the block.
+    /// and gives its size.
     ///
     /// # Safety
     ///
@@ -99,7 +140,7 @@ impl<S: PageSource> Heap<S> {
             self.counters.live_bytes += has;
             // SAFETY: by contract.
             unsafe { chunk.set(has, State::Live) };
-            return has - HEADER;
+            return has;
         }
         self.counters.live_bytes += need;
         // SAFETY: both parts are at least 32 bytes; what is right of `chunk`
@@ -110,7 +151,7 @@ impl<S: PageSource> Heap<S> {
             rest.set_previous(need);
             self.file(rest, has - need);
         }
-        need - HEADER
+        need
     }
 
     /// Puts a chunk into its bin and tells its right neighbour its size.
@@ -122,6 +163,7 @@ impl<S: PageSource> Heap<S> {
     pub(super) unsafe fn file(&mut self, chunk: Chunk, size: usize) {
         self.counters.free_blocks += 1;
         self.counters.free_bytes += size;
+        self.touch(chunk.address()..chunk.address() + CHUNK_LEAST);
         // SAFETY: a chunk that is not the top has a chunk on its right.
         unsafe {
             chunk.set(size, State::Free);
@@ -165,6 +207,7 @@ impl<S: PageSource> Heap<S> {
             }
             if !self.release_region(chunk, size) {
                 self.file(chunk, size);
+                self.purge_by_policy(chunk, size);
             }
         }
     }

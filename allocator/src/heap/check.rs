@@ -40,6 +40,7 @@ impl<S: PageSource> Heap<S> {
     /// The first that is broken.
     pub fn check(&self) -> Result<(), Broken> {
         let mut seen = Counters::NONE;
+        let mut returned = 0;
         let mut next = self.segments;
         let mut is_current = self.top.is_some();
         while let Some(record) = next {
@@ -47,11 +48,17 @@ impl<S: PageSource> Heap<S> {
             let segment = unsafe { record.as_ref() };
             // SAFETY: the first chunk comes right behind the record.
             let first = unsafe { Chunk::at(record.cast()).offset(segment::RECORD) };
-            self.check_segment(segment, first, is_current, &mut seen)?;
+            self.check_segment(segment, first, is_current, &mut seen, &mut returned)?;
             seen.segments += 1;
             next = segment.next;
             is_current = false;
         }
+        // Those that lie elsewhere are not among them.
+        ensure(
+            returned == self.returned.bytes(),
+            "an OS page that is in use counts as returned",
+            returned,
+        )?;
         self.check_bins(seen.free_blocks)?;
         seen.table_bytes = self.counters.table_bytes;
         self.check_mappings(&mut seen)?;
@@ -64,6 +71,7 @@ impl<S: PageSource> Heap<S> {
         first: Chunk,
         is_current: bool,
         seen: &mut Counters,
+        returned: &mut usize,
     ) -> Result<(), Broken> {
         *seen.bytes_of(segment.kind) += segment.len;
         let end = first.address() - segment::RECORD + segment.len;
@@ -93,11 +101,12 @@ impl<S: PageSource> Heap<S> {
                 State::Inner => seen.reserved_bytes += size,
                 State::Unit => {
                     seen.reserved_bytes += size;
-                    self.check_unit(chunk, seen)?;
+                    self.check_unit(chunk, seen, returned)?;
                 }
                 State::Free => {
                     seen.free_blocks += 1;
                     seen.free_bytes += size;
+                    *returned += self.check_returned(at + CHUNK_LEAST..at + size)?;
                 }
                 State::Top => {
                     ensure(is_current && self.top == Some(chunk), "a second top", at)?;
@@ -107,6 +116,7 @@ impl<S: PageSource> Heap<S> {
                         at,
                     )?;
                     ensure(self.clean_from >= at + HEADER, "the top's header is not clean", at)?;
+                    *returned += self.check_returned(at + HEADER..end)?;
                     return self.check_clean(chunk, end);
                 }
                 State::Fence => {
@@ -131,7 +141,19 @@ impl<S: PageSource> Heap<S> {
         }
     }
 
-    fn check_unit(&self, chunk: Chunk, seen: &mut Counters) -> Result<(), Broken> {
+    /// The OS pages of `span`, which nobody uses, that went back, in bytes.
+    fn check_returned(&self, span: core::ops::Range<usize>) -> Result<usize, Broken> {
+        // SAFETY: part of a chunk of the heap.
+        unsafe { self.returned.verify(span) }
+            .map_err(|at| Broken { what: "an OS page that went back is not zero", at })
+    }
+
+    fn check_unit(
+        &self,
+        chunk: Chunk,
+        seen: &mut Counters,
+        returned: &mut usize,
+    ) -> Result<(), Broken> {
         let at = chunk.address();
         // SAFETY: a chunk of the heap.
         let record = self.units.starting_at(unsafe { chunk.block() });
@@ -146,6 +168,15 @@ impl<S: PageSource> Heap<S> {
         ensure(blocks == blocks_of(size), "a unit has a wrong number of blocks", at)?;
         ensure(used > 0 && used + free == blocks, "a unit's bits are not its free blocks", at)?;
         ensure(unit.tier == tier_of(used, blocks), "a unit is in a wrong tier", at)?;
+        let mut gone = 0;
+        // SAFETY: the record of a unit of that class.
+        unsafe {
+            Unit::free_pages(record, size, self.source.page_size(), |span| {
+                self.check_returned(span).map(|bytes| gone += bytes)
+            })?;
+        }
+        ensure(gone == 0 || unit.has_returned, "a unit does not know what went back of it", at)?;
+        *returned += gone;
         seen.small_blocks += used;
         seen.small_bytes += used * size;
         seen.unit_room += blocks * size;
@@ -250,8 +281,13 @@ impl<S: PageSource> Heap<S> {
             ensure(seen == counted, what, seen)?;
         }
         let stats = self.stats();
-        let parts =
-            stats.live + stats.cached + stats.mapped_live + stats.free + stats.top + stats.metadata;
+        let parts = stats.live
+            + stats.cached
+            + stats.mapped_live
+            + stats.free
+            + stats.top
+            + stats.returned
+            + stats.metadata;
         ensure(stats.footprint() == parts, "the accounts do not add up", parts)?;
         ensure(self.top.is_none() || self.segments.is_some(), "a top without a segment", 0)
     }

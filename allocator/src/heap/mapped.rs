@@ -69,7 +69,7 @@ impl<S: PageSource> Heap<S> {
             self.enlist(Chunk::of_block(start), range);
             start
         };
-        Some(Block { start, dirty: 0 })
+        Some(Block { start, zero_from: 0, zero_to: range.end() - at })
     }
 
     /// Free, step 1. A mapping that the OS will not take back becomes a region.

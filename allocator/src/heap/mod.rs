@@ -4,6 +4,7 @@
 //!   `segment`: where chunks come from and go back to
 //! - `units`: 32 KiB of small blocks without headers; `small`: what is done
 //!   with them; `mapped`: blocks with mappings of their own
+//! - `purge`: OS pages inside the heap go back; `returned`: which those are
 //! - `policy`: the decisions; `resize`: realloc; `check`: the invariants;
 //!   `stats`: the accounts; `misuse`: what programs do wrong
 //!
@@ -20,7 +21,8 @@
 //!    put back what is left over                  and merge
 //!  5 else cut it off the top                   5 bordering the top: merge into it; else into a bin
 //!  6 the top is too small: move the break      6 the top has become too large: move the break
-//!    up (refused: map a region)                  down (a region all free: unmap it)
+//!    up (refused: map a region)                  down (a region all free: unmap it); too much
+//!                                                is free elsewhere: purge it
 //! ```
 //!
 //! Free asks the map before the header. With `metadata=header` there are no
@@ -36,7 +38,8 @@
 //! chunk is Unit    => the map and a record know it, and its bits are its free blocks (`units`)
 //! top is Top       <=> it is the last chunk of the first segment in the list
 //! clean_from       >= top + HEADER; memory of the top from there on reads as zero
-//! footprint        == live + cached + mapped_live + free + top + metadata    (see `Stats`)
+//! an OS page that went back lies where nothing is in use (`returned`)
+//! footprint        == live + cached + mapped_live + free + top + returned + metadata    (see `Stats`)
 //! ```
 
 use core::ptr::NonNull;
@@ -52,7 +55,9 @@ mod chunk;
 mod mapped;
 mod misuse;
 mod policy;
+mod purge;
 mod resize;
+mod returned;
 mod segment;
 mod small;
 mod stats;
@@ -67,6 +72,7 @@ use misuse::inspect;
 pub(crate) use misuse::{cacheable, set_cached};
 use policy::{Retention, Thresholds};
 pub use resize::Resized;
+use returned::Returned;
 use segment::Segment;
 use stats::Counters;
 pub use stats::Stats;
@@ -81,9 +87,32 @@ pub const REQUEST_MOST: usize = 1 << 46;
 pub struct Block {
     /// Its first byte.
     pub start: NonNull<u8>,
-    /// How many bytes from its start on may be other than zero; the rest of
-    /// it reads as zero.
-    pub dirty: usize,
+    /// From this byte of it on it reads as zero,
+    pub zero_from: usize,
+    /// up to this one; elsewhere it may be anything.
+    pub zero_to: usize,
+}
+
+impl Block {
+    /// A block that may be anything.
+    pub(crate) fn dirty(start: NonNull<u8>) -> Block {
+        Block { start, zero_from: 0, zero_to: 0 }
+    }
+
+    /// Writes zeros where the first `size` bytes do not read as zero already.
+    ///
+    /// # Safety
+    ///
+    /// A new block of at least `size` bytes.
+    pub unsafe fn clear(&self, size: usize) {
+        let from = self.zero_from.min(size);
+        let to = self.zero_to.clamp(from, size);
+        // SAFETY: both parts lie within the block, by contract.
+        unsafe {
+            self.start.write_bytes(0, from);
+            self.start.add(to).write_bytes(0, size - to);
+        }
+    }
 }
 
 /// A heap over a page source of its own. Not synchronised: `&mut` is the lock.
@@ -98,6 +127,7 @@ pub struct Heap<S: PageSource> {
     /// Its size, 0 if there is none; else at least `HEADER`.
     top_size: usize,
     clean_from: usize,
+    returned: Returned,
     retention: Retention,
     /// Where there is a top, its segment, the current one, comes first.
     segments: Option<NonNull<Segment>>,
@@ -127,6 +157,7 @@ impl<S: PageSource> Heap<S> {
             top: None,
             top_size: 0,
             clean_from: 0,
+            returned: Returned::NONE,
             retention: Retention::NONE,
             segments: None,
             mappings: None,
@@ -158,7 +189,7 @@ impl<S: PageSource> Heap<S> {
             && self.allocate_small(class, &mut small) == 1
             && let Some(start) = NonNull::new(small[0])
         {
-            return Some(Block { start, dirty: self.classes.size(class) });
+            return Some(Block::dirty(start));
         }
         let need = self.chunk_size(size);
         if align == GRAIN { self.allocate_chunk(need) } else { self.allocate_aligned(need, align) }
@@ -219,11 +250,13 @@ impl<S: PageSource> Heap<S> {
         Ok(size - HEADER)
     }
 
-    /// Gives free memory at the break back to the OS but for `keep` bytes, and
-    /// says whether there was any to give. What the trim policy says does not
-    /// matter: the program asked.
+    /// Gives free memory back to the OS but for `keep` bytes of the top, and
+    /// says whether there was any to give: the top, and, unless `purge=never`,
+    /// OS pages inside the heap. What the trim policy says does not matter:
+    /// the program asked.
     pub fn trim(&mut self, keep: usize) -> bool {
-        self.shrink_top(self.top_size.saturating_sub(keep))
+        let top = self.shrink_top(self.top_size.saturating_sub(keep));
+        self.purge(0) > 0 || top
     }
 
     /// The settings. With a dynamic mmap threshold see also [`Heap::stats`],
@@ -241,6 +274,13 @@ impl<S: PageSource> Heap<S> {
         self.config =
             Config { break_source, size_classes, metadata, slab_max, thread_cache, ..config };
         self.thresholds = Thresholds::new(&config);
+    }
+
+    /// Memory for a table that stays for ever: whole OS pages, zero.
+    pub(crate) fn map_table(&mut self, bytes: usize) -> Option<NonNull<u8>> {
+        let range = self.source.map(round_up(bytes, self.source.page_size())?)?;
+        self.counters.table_bytes += range.len;
+        Some(range.start)
     }
 
     /// Requests of this many bytes or more are mapped, or may be.

@@ -67,57 +67,87 @@ pub(super) fn surplus(config: &Config, thresholds: &Thresholds, top: usize) -> u
     }
 }
 
-/// What `Trim::Decay` remembers of the top.
+/// What `Trim::Decay` remembers of what was idle: free, and resident.
 ///
-/// It gives back at once what exceeds the trim threshold. If the heap grows
-/// again within `trim_decay`, that was a mistake: twice as much as was
-/// given back is kept from then on, until nobody has needed it for that time.
+/// It gives back at once what exceeds the trim threshold. If a good part of that,
+/// [`MISTAKE`], is needed again within `trim_decay`, that was a mistake: twice
+/// as much is kept from then on, until nobody has needed it for that time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Retention {
-    /// The smallest that the top has been since `since`, in bytes.
+    /// The least that was idle since `since`, in bytes.
     pub(super) low: usize,
     /// When the period began, in milliseconds.
     since: u64,
-    /// A top of this many bytes is kept for a period, whatever the threshold.
+    /// So many idle bytes are kept for a period, whatever the threshold.
     keep: usize,
-    /// When the break was last lowered, and by how many bytes in all since the
-    /// heap last grew.
+    /// When something was last given back; how many bytes in all, and how
+    /// many were needed again, since that was last judged.
     lowered: u64,
     given: usize,
+    regained: usize,
+    /// What is idle but cannot be given back does not count as an excess: with
+    /// fewer idle bytes than this it is not tried again.
+    retry: usize,
 }
+
+/// One part in so many.
+const MISTAKE: usize = 8;
 
 impl Retention {
     pub(super) const NONE: Retention =
-        Retention { low: 0, since: 0, keep: 0, lowered: 0, given: 0 };
+        Retention { low: 0, since: 0, keep: 0, lowered: 0, given: 0, regained: 0, retry: 0 };
 
-    /// How many bytes at the end of a top of `top` bytes should go back at the
-    /// time `now`. At the end of each period a new one begins.
-    pub(super) fn surplus(&mut self, config: &Config, top: usize, now: u64) -> usize {
+    /// How many of `idle` bytes should go back at the time `now`. At the end
+    /// of each period a new one begins.
+    pub(super) fn surplus(&mut self, config: &Config, idle: usize, now: u64) -> usize {
+        self.judge(config, now);
+        self.retry = self.retry.min(Retention::retry_above(config, idle));
         let pad = config.top_pad.0;
         if now.saturating_sub(self.since) >= config.trim_decay.0 as u64 {
-            let unneeded = self.low.min(top).saturating_sub(pad);
-            self.low = top;
+            let unneeded = self.low.min(idle).saturating_sub(pad);
+            self.low = idle;
             self.since = now;
             if unneeded >= RELEASE_LEAST {
-                self.keep = top - unneeded;
+                self.keep = idle - unneeded;
                 return unneeded;
             }
         }
-        let surplus = top.saturating_sub(pad);
-        if top <= config.trim_threshold.0.max(self.keep) || surplus < RELEASE_LEAST {
-            return 0;
-        }
-        self.lowered = now;
-        self.given += surplus;
-        surplus
+        let surplus = idle.saturating_sub(pad);
+        let is_kept = idle <= config.trim_threshold.0.max(self.keep) || idle < self.retry;
+        if is_kept || surplus < RELEASE_LEAST { 0 } else { surplus }
     }
 
-    /// The heap grows at the time `now`.
-    pub(super) fn regret(&mut self, config: &Config, now: u64) {
-        if self.given > 0 && now.saturating_sub(self.lowered) < config.trim_decay.0 as u64 {
+    /// Of what `surplus` said, `bytes` went back, and `left` are still idle.
+    pub(super) fn gave(&mut self, config: &Config, bytes: usize, left: usize, now: u64) {
+        self.lowered = now;
+        self.given += bytes;
+        self.retry = Retention::retry_above(config, left);
+    }
+
+    /// The heap uses `bytes` that it did not have, or had given back.
+    #[inline]
+    pub(super) fn regain(&mut self, bytes: usize) {
+        self.regained += bytes;
+    }
+
+    fn judge(&mut self, config: &Config, now: u64) {
+        let is_over = now.saturating_sub(self.lowered) >= config.trim_decay.0 as u64;
+        let is_mistake = !is_over && self.given > 0 && self.regained >= self.given / MISTAKE;
+        if is_mistake {
             self.keep = self.keep.max(2 * self.given);
         }
-        self.given = 0;
+        if is_over || is_mistake {
+            self.given = 0;
+        }
+        if self.given == 0 {
+            self.regained = 0;
+        }
+    }
+
+    const fn retry_above(config: &Config, idle: usize) -> usize {
+        let more =
+            if idle / 4 > config.trim_threshold.0 { idle / 4 } else { config.trim_threshold.0 };
+        idle + more
     }
 }
 
@@ -166,14 +196,34 @@ mod tests {
         let mut memory = Retention { since: 5000, ..Retention::NONE };
         assert_eq!(memory.surplus(&config, 1 << 20, 5001), 0, "below the threshold");
         assert_eq!(memory.surplus(&config, 3 << 20, 5002), 3 << 20);
-        memory.regret(&config, 5500);
+        memory.gave(&config, 3 << 20, 0, 5002);
+        memory.regain((3 << 20) / MISTAKE - 1);
+        assert_eq!(memory.surplus(&config, 2 << 20, 5400), 2 << 20, "too little was needed");
+        memory.regain(1);
         assert_eq!(memory.surplus(&config, 6 << 20, 5600), 0);
-        // A period ends in which the top was never less than 4 MiB.
+        // A period ends in which no less than 4 MiB were ever idle.
         memory.low = 4 << 20;
         assert_eq!(memory.surplus(&config, 6 << 20, 6000), 4 << 20);
+        memory.gave(&config, 4 << 20, 2 << 20, 6000);
         assert_eq!(memory.surplus(&config, 3 << 20, 6001), 3 << 20, "and is not kept any more");
-        memory.regret(&config, 7001);
-        assert_eq!(memory.surplus(&config, 3 << 20, 6999), 3 << 20, "no regret a period later");
+        memory.gave(&config, 3 << 20, 0, 6001);
+        memory.low = 0;
+        memory.regain(100 << 20);
+        assert_eq!(memory.surplus(&config, 3 << 20, 7001), 3 << 20, "no regret a period later");
+    }
+
+    #[test]
+    fn what_cannot_be_given_back_is_not_tried_again_until_much_more_is_idle() {
+        let config =
+            Config { top_pad: Bytes(0), trim_threshold: Bytes(1 << 20), ..Config::DEFAULT };
+        let mut memory = Retention::NONE;
+        assert_eq!(memory.surplus(&config, 8 << 20, 1), 8 << 20);
+        memory.gave(&config, 0, 8 << 20, 1);
+        assert_eq!(memory.surplus(&config, 9 << 20, 2), 0);
+        assert_eq!(memory.surplus(&config, 10 << 20, 3), 10 << 20, "a quarter more");
+        memory.gave(&config, 0, 10 << 20, 3);
+        assert_eq!(memory.surplus(&config, 2 << 20, 4), 0);
+        assert_eq!(memory.surplus(&config, 3 << 20, 5), 3 << 20, "more than the least since");
     }
 
     #[test]

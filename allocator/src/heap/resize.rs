@@ -145,6 +145,7 @@ impl<S: PageSource> Heap<S> {
             Some((free, State::Free)) if has + free >= need => {
                 let has = has + free;
                 self.counters.live_bytes += free;
+                self.touch(right.address()..chunk.address() + has);
                 // SAFETY: a Free chunk is in the bins; merged into `chunk`, what
                 // is right of it becomes the neighbour of the whole.
                 unsafe {
@@ -167,6 +168,7 @@ impl<S: PageSource> Heap<S> {
                     }
                 }
                 self.counters.live_bytes += more;
+                self.touch(right.address()..right.address() + more);
                 // SAFETY: `more` bytes of the top and a header behind them.
                 unsafe {
                     chunk.set(need, State::Live);

@@ -47,18 +47,17 @@ impl<S: PageSource> Heap<S> {
         need + HEADER <= self.top_size
     }
 
-    /// Cuts a live chunk off the top, and gives the dirty bytes of its block.
-    pub(super) fn cut_top(&mut self, need: usize) -> Option<(Chunk, usize)> {
+    /// Cuts a live chunk off the top.
+    pub(super) fn cut_top(&mut self, need: usize) -> Option<Chunk> {
         let chunk = self.top.filter(|_| self.top_has(need))?;
         self.counters.live_blocks += 1;
         self.counters.live_bytes += need;
-        let dirty = self.clean_from.saturating_sub(chunk.address() + HEADER).min(need - HEADER);
         // SAFETY: the top has `need` bytes and a header's more.
         unsafe {
             chunk.set(need, State::Live);
             self.move_top(chunk.offset(need), need, self.top_size - need);
         }
-        Some((chunk, dirty))
+        Some(chunk)
     }
 
     /// Makes the top begin at `chunk`, behind a chunk of `previous` bytes.
@@ -84,8 +83,8 @@ impl<S: PageSource> Heap<S> {
     pub(super) unsafe fn set_top_size(&mut self, size: usize) {
         let Some(top) = self.top else { return };
         self.top_size = size;
-        self.retention.low = self.retention.low.min(size);
         self.clean_from = self.clean_from.max(top.address() + HEADER);
+        self.touch(top.address()..top.address() + HEADER);
         // SAFETY: by contract.
         unsafe { top.set(size, State::Top) };
     }
@@ -93,10 +92,7 @@ impl<S: PageSource> Heap<S> {
     /// Gets memory so that the top has `need` bytes for a chunk. The top may
     /// be another one afterwards, even on failure.
     pub(super) fn grow(&mut self, need: usize) -> bool {
-        if self.config.trim == Trim::Decay {
-            let now = self.source.now();
-            self.retention.regret(&self.config, now);
-        }
+        self.retention.regain(need);
         self.grow_by_break(need) || self.grow_by_region(need)
     }
 
@@ -232,6 +228,8 @@ impl<S: PageSource> Heap<S> {
     /// Those bytes, at least a header, are unused and end the segment; what is
     /// left of them is not free.
     unsafe fn file_before_fence(&mut self, chunk: Chunk, size: usize) {
+        let end = chunk.address() + size;
+        self.touch(end - HEADER..end);
         // SAFETY: by contract.
         unsafe {
             if size < CHUNK_LEAST + HEADER {
@@ -248,18 +246,6 @@ impl<S: PageSource> Heap<S> {
     /// Lowers the end of the current segment if the policy says so.
     pub(super) fn trim_by_policy(&mut self) {
         let surplus = policy::surplus(&self.config, &self.thresholds, self.top_size);
-        if surplus > 0 {
-            self.shrink_top(surplus);
-        }
-    }
-
-    /// As `trim_by_policy`, for the one that depends on time.
-    pub(super) fn trim_by_time(&mut self) {
-        if self.config.trim != Trim::Decay || self.top_size < policy::RELEASE_LEAST {
-            return;
-        }
-        let now = self.source.now();
-        let surplus = self.retention.surplus(&self.config, self.top_size, now);
         if surplus > 0 {
             self.shrink_top(surplus);
         }
@@ -294,6 +280,7 @@ impl<S: PageSource> Heap<S> {
             segment.len -= len;
             *self.counters.bytes_of(segment.kind) -= len;
             self.clean_from = self.clean_from.min(end - len);
+            self.returned.forget(end - len..end);
             // SAFETY: the segment now ends where the tail began.
             unsafe { self.set_top_size(self.top_size - len) };
         }
@@ -332,6 +319,7 @@ impl<S: PageSource> Heap<S> {
             if let Some(mut next) = next {
                 next.as_mut().previous = previous;
             }
+            self.returned.forget(record.addr().get()..range.end());
             self.counters.region_bytes -= len;
             self.counters.segments -= 1;
             self.counters.fence_bytes -= fence;

@@ -4,7 +4,6 @@ use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::Ordering;
 
 use super::chunk::State;
-use super::segment::Kind;
 use super::units::{FULL, UNIT, UNIT_BITS, Unit, UnitMap, blocks_of, tier_of, words_of};
 use super::{Heap, Misuse};
 use crate::cache::STACK_BITS;
@@ -33,6 +32,11 @@ impl<S: PageSource> Heap<S> {
             let Some(mut unit) = found.or_else(|| self.make_unit(class)) else { break };
             // SAFETY: units in lists are alive, and have a free block.
             unsafe {
+                if unit.as_ref().has_returned {
+                    let start = unit.as_ref().start.addr().get();
+                    self.touch(start..start + UNIT);
+                    unit.as_mut().has_returned = false;
+                }
                 let count = Unit::take(unit, size, &mut out[taken..]);
                 unit.as_mut().used += count as u16;
                 self.units.settle(unit);
@@ -41,6 +45,7 @@ impl<S: PageSource> Heap<S> {
         }
         self.counters.small_blocks += taken;
         self.counters.small_bytes += taken * size;
+        self.note_idle();
         taken
     }
 
@@ -175,6 +180,7 @@ impl<S: PageSource> Heap<S> {
                 tier: FULL,
                 blocks: blocks as u16,
                 used: 0,
+                has_returned: false,
             });
             for word in 0..words {
                 let bits = blocks - 64 * word;
@@ -220,21 +226,11 @@ impl<S: PageSource> Heap<S> {
         if self.segments.is_none() && !self.grow(UNIT) {
             return None;
         }
-        let segment = self.segments?;
-        let len = self.source.break_most() >> UNIT_BITS;
-        let bytes =
-            round_up(len * (size_of::<u32>() + size_of::<*mut Unit>()), self.source.page_size())?;
-        let range = self.source.map(bytes)?;
-        // SAFETY: records in the list are alive.
-        let base = match unsafe { segment.as_ref() }.kind {
-            Kind::Break => segment.addr().get(),
-            // Regions come in no order: as far below as beyond.
-            Kind::Region => segment.addr().get().saturating_sub(len << UNIT_BITS >> 1),
-        };
-        let records = range.start.cast();
-        self.counters.table_bytes += range.len;
+        let (base, len) = self.span()?;
+        let len = len >> UNIT_BITS;
+        let records = self.map_table(len * (size_of::<u32>() + size_of::<*mut Unit>()))?.cast();
         self.units.map = Some(UnitMap {
-            base: base & !(UNIT - 1),
+            base,
             len,
             // SAFETY: the map has 8 bytes for each record and one for each class.
             classes: unsafe { records.add(len) }.cast(),

@@ -65,7 +65,7 @@ impl Counters {
 ///
 /// ```text
 /// break_bytes + region_bytes + mapped_bytes + table_bytes
-///         ==  live + cached + mapped_live + free + top + metadata
+///         ==  live + cached + mapped_live + free + top + returned + metadata
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
@@ -82,12 +82,15 @@ pub struct Stats {
     pub mapped_live: usize,
     /// How many those are.
     pub mapped_blocks: usize,
-    /// Free chunks in the bins, and free blocks of units.
+    /// Free chunks in the bins, and free blocks of units, but for `returned`.
     pub free: usize,
     /// How many free chunks those are.
     pub free_blocks: usize,
-    /// The free space at the break.
+    /// The free space at the break, but for `returned`.
     pub top: usize,
+    /// OS pages in free chunks, in units and in the top that went back to the
+    /// OS while their address space stayed.
+    pub returned: usize,
     /// Headers of live blocks, records, fences, what is left over in units,
     /// room for alignment in mappings, and the tables.
     pub metadata: usize,
@@ -132,6 +135,7 @@ impl fmt::Display for Stats {
             ("free", self.free),
             ("free_blocks", self.free_blocks),
             ("top", self.top),
+            ("returned", self.returned),
             ("metadata", self.metadata),
         ] {
             writeln!(f, "{name}={value}")?;
@@ -145,6 +149,11 @@ impl<S: PageSource> Heap<S> {
     pub fn stats(&self) -> Stats {
         let counters = &self.counters;
         let headers = counters.live_blocks * HEADER;
+        let free = counters.free_bytes + (counters.unit_room - counters.small_bytes);
+        let returned = self.returned.bytes();
+        let in_top = self
+            .top
+            .map_or(0, |top| self.returned.bytes_in(top.address()..top.address() + self.top_size));
         Stats {
             live: counters.live_bytes - headers + counters.small_bytes,
             live_blocks: counters.live_blocks + counters.small_blocks,
@@ -152,9 +161,10 @@ impl<S: PageSource> Heap<S> {
             cached_blocks: 0,
             mapped_live: counters.mapped_live,
             mapped_blocks: counters.mapped_blocks,
-            free: counters.free_bytes + (counters.unit_room - counters.small_bytes),
+            free: free - (returned - in_top),
             free_blocks: counters.free_blocks,
-            top: self.top_size,
+            top: self.top_size - in_top,
+            returned,
             metadata: headers
                 + counters.segments * segment::RECORD
                 + counters.fence_bytes

@@ -18,6 +18,7 @@
 //! each 32 KiB of where the break may ever be, and never moves: threads read it
 //! without the lock for the class of a pointer they free.
 
+use core::ops::Range;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU32, Ordering};
 
@@ -36,7 +37,7 @@ pub(crate) const SMALL_MOST: usize = 1 << 10;
 const SMALL_LAST: usize = SMALL_MOST / GRAIN;
 
 /// Lists of units with a free block, by how full they are.
-const TIERS: usize = 4;
+pub(super) const TIERS: usize = 4;
 /// The tier of a unit without a free block, which is in no list.
 pub(super) const FULL: u8 = TIERS as u8;
 
@@ -50,6 +51,8 @@ pub(super) struct Unit {
     pub(super) tier: u8,
     pub(super) blocks: u16,
     pub(super) used: u16,
+    /// Whether OS pages of it may have gone back to the OS.
+    pub(super) has_returned: bool,
 }
 
 pub(super) const fn words_of(blocks: usize) -> usize {
@@ -95,6 +98,38 @@ impl Unit {
                 .map(|word| Unit::bits(unit).add(word).read().count_ones() as usize)
                 .sum()
         }
+    }
+
+    /// Calls `each` with the addresses of every run of OS pages in which all
+    /// blocks are free.
+    ///
+    /// # Safety
+    ///
+    /// A unit's record, of blocks of `size` bytes.
+    pub(super) unsafe fn free_pages<E>(
+        unit: NonNull<Unit>,
+        size: usize,
+        page: usize,
+        mut each: impl FnMut(Range<usize>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        // SAFETY: by contract; there are so many bits.
+        let is_free = |block: usize| unsafe {
+            Unit::bits(unit).add(block / 64).read() >> (block % 64) & 1 == 1
+        };
+        // SAFETY: by contract.
+        let (start, most) = unsafe { (unit.as_ref().start.addr().get(), unit.as_ref().blocks) };
+        let mut run = 0..0;
+        for offset in (0..UNIT).step_by(page) {
+            let (first, last) = (offset / size, (offset + page - 1) / size);
+            // What is right of the last block is no block's.
+            if last < most.into() && (first..=last).all(is_free) {
+                run = if run.is_empty() { offset..offset + page } else { run.start..offset + page };
+            } else if !run.is_empty() {
+                each(start + run.start..start + run.end)?;
+                run = 0..0;
+            }
+        }
+        if run.is_empty() { Ok(()) } else { each(start + run.start..start + run.end) }
     }
 
     /// Takes free blocks, lowest first, until `out` is full, and gives how many.

@@ -31,6 +31,16 @@ impl Range {
     }
 }
 
+/// When the kernel takes OS pages that are discarded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Discard {
+    /// At once: they read as zero from then on (MADV_DONTNEED).
+    Now,
+    /// When it wants memory: until then, and until they are written to, each
+    /// reads as it was or as zero (MADV_FREE).
+    Lazily,
+}
+
 /// System calls that a source made on behalf of its heap, by kind; refused
 /// ones included.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -105,6 +115,15 @@ pub unsafe trait PageSource {
     /// `range` is exactly one mapping from `map` or `remap`; what is cut off
     /// is not used any more and, if it moves, no pointer into it is either.
     unsafe fn remap(&mut self, range: Range, bytes: usize, may_move: bool) -> Option<Range>;
+
+    /// Lets the kernel take the OS pages of `range`, whose address space stays
+    /// the caller's. `false` means that it refused and nothing has changed.
+    ///
+    /// # Safety
+    ///
+    /// `range` consists of whole OS pages of the caller's, in which nothing is
+    /// used any more: what they read as is up to `how`.
+    unsafe fn discard(&mut self, range: Range, how: Discard) -> bool;
 
     /// Asks for huge pages in `range`, which is the caller's; the kernel may
     /// have none.

@@ -4,7 +4,7 @@ use core::ffi::c_void;
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::AtomicU32;
 
-use super::Range;
+use super::{Discard, Range};
 
 /// What a mapping may be used for.
 #[derive(Clone, Copy)]
@@ -93,6 +93,20 @@ pub(crate) unsafe fn remap(range: Range, len: usize, may_move: bool) -> Option<R
     // SAFETY: the caller owns the mapping and accepts that it moves.
     let start = unsafe { libc::mremap(range.start.as_ptr().cast(), range.len, len, flags) };
     range_of(start, len)
+}
+
+/// Lets the kernel take OS pages and keeps the address space.
+///
+/// # Safety
+///
+/// As [`super::PageSource::discard`].
+pub(crate) unsafe fn discard(range: Range, how: Discard) -> bool {
+    let advice = match how {
+        Discard::Now => libc::MADV_DONTNEED,
+        Discard::Lazily => libc::MADV_FREE,
+    };
+    // SAFETY: the caller owns the range and uses nothing in it.
+    unsafe { libc::madvise(range.start.as_ptr().cast(), range.len, advice) == 0 }
 }
 
 /// Asks for huge pages.

@@ -5,7 +5,7 @@ use core::ptr::NonNull;
 
 use super::raw::{self, Access};
 use super::reservation::Reservation;
-use super::{Calls, PageSource, Range, round_up};
+use super::{Calls, Discard, PageSource, Range, round_up};
 
 /// The simulated OS page, in bytes; the kernel's own must not be larger.
 const PAGE: usize = 4096;
@@ -284,6 +284,24 @@ unsafe impl PageSource for Simulated {
         unsafe { moved.start.copy_from_nonoverlapping(range.start, range.len) };
         self.drop_pages(first, old);
         Some(moved)
+    }
+
+    /// Lazily means every other OS page at once, and the rest never.
+    unsafe fn discard(&mut self, range: Range, how: Discard) -> bool {
+        self.calls.madvise += 1;
+        assert!(
+            range.start.addr().get().is_multiple_of(PAGE) && range.len.is_multiple_of(PAGE),
+            "discard: not whole OS pages"
+        );
+        if self.fails() {
+            return false;
+        }
+        let step = if how == Discard::Now { 1 } else { 2 };
+        for page in (0..range.len / PAGE).step_by(step) {
+            // SAFETY: the caller owns the range and uses nothing in it.
+            unsafe { range.start.add(page * PAGE).write_bytes(0, PAGE) };
+        }
+        true
     }
 
     fn prefer_huge(&mut self, _: Range) {

@@ -2,7 +2,7 @@
 
 use super::raw::{self, Access};
 use super::reservation::Reservation;
-use super::{Calls, PageSource, Range, round_up};
+use super::{Calls, Discard, PageSource, Range, round_up};
 use crate::config::BreakSource;
 
 /// Address space reserved to play the break, in bytes. Beyond it a heap goes
@@ -131,6 +131,12 @@ unsafe impl PageSource for System {
         self.calls.mremap += 1;
         // SAFETY: handed on from the caller's contract.
         unsafe { raw::remap(range, bytes, may_move) }
+    }
+
+    unsafe fn discard(&mut self, range: Range, how: Discard) -> bool {
+        self.calls.madvise += 1;
+        // SAFETY: handed on from the caller's contract.
+        unsafe { raw::discard(range, how) }
     }
 
     fn prefer_huge(&mut self, range: Range) {

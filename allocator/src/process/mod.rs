@@ -138,7 +138,13 @@ impl Brkpoint {
         }
         let heap = heap.insert(Heap::new(config, System::new(config.break_source)));
         // SAFETY: once, and caches come later.
-        unsafe { PROCESS.front.begin(&heap.classes, heap.units_last(), config.thread_cache.0) };
+        unsafe {
+            PROCESS.front.begin(
+                &heap.classes,
+                heap.units_last(),
+                Cache::class_share(config.thread_cache.0),
+            )
+        };
         PROCESS.front.allow(heap.cached_below());
         heap
     }
@@ -149,7 +155,7 @@ impl Brkpoint {
         if align <= GRAIN
             && let Some(start) = self.allocate_cached(size)
         {
-            return Some(Block { start, dirty: size });
+            return Some(Block::dirty(start));
         }
         self.allocate_slow(size, align)
     }
@@ -168,11 +174,11 @@ impl Brkpoint {
 
     /// As [`allocate`](Brkpoint::allocate), and its first `size` bytes read as zero.
     pub fn allocate_zeroed(&self, size: usize, align: usize) -> Option<NonNull<u8>> {
-        let Block { start, dirty } = self.allocate(size, align)?;
+        let block = self.allocate(size, align)?;
         // Outside the lock, and only what the kernel has not just cleared.
         // SAFETY: a new block of at least `size` bytes.
-        unsafe { start.write_bytes(0, dirty.min(size)) };
-        Some(start)
+        unsafe { block.clear(size) };
+        Some(block.start)
     }
 
     /// Frees a block, and keeps errno; ends the process with a message if

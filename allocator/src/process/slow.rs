@@ -21,7 +21,7 @@ impl Brkpoint {
         if let Some(cache) = self.own_cache() {
             let class = PROCESS.front.cached_class(size, align);
             let stack = cache.stack(class);
-            if let Some(start) = stack.pop().or_else(|| self.refill(stack, class)) {
+            if let Some(start) = stack.pop().or_else(|| self.look(cache, class)) {
                 // A block that was freed with its requested size may be another
                 // class's, and stand anywhere.
                 if align > GRAIN && !start.addr().get().is_multiple_of(align) {
@@ -33,7 +33,7 @@ impl Brkpoint {
                     // marked Cached on every stack.
                     unsafe { set_cached(start, false) };
                 }
-                return Some(Block { start, dirty: size });
+                return Some(Block::dirty(start));
             }
         }
         self.with(|heap| heap.allocate(size, align))
@@ -69,8 +69,13 @@ impl Brkpoint {
             unsafe { set_cached(block, true) };
         }
         if !stack.push(block) {
-            self.make_room(stack, class);
-            stack.push(block);
+            raw::keeping_errno(|| {
+                self.make_room(cache, class);
+                if !stack.push(block) {
+                    // SAFETY: by contract.
+                    unsafe { self.free_to_heap(class, &mut [block.as_ptr()], 1, |_| ()) };
+                }
+            });
         }
     }
 
@@ -97,25 +102,77 @@ impl Brkpoint {
         });
     }
 
+    /// Has the heap free blocks of a class, and then calls `done`, while
+    /// nobody can fork.
+    ///
+    /// # Safety
+    ///
+    /// Freed blocks, which nobody has but the caller, Cached if they have headers.
+    unsafe fn free_to_heap(
+        &self,
+        class: usize,
+        blocks: &mut [*mut u8],
+        count: usize,
+        done: impl FnOnce(&mut [*mut u8]),
+    ) {
+        self.with(|heap| {
+            // SAFETY: by contract.
+            let freed = unsafe {
+                if class > PROCESS.front.units_last() {
+                    uncache(&blocks[..count]);
+                }
+                heap.free_batch(&blocks[..count])
+            };
+            done(blocks);
+            freed
+        })
+        .unwrap_or_else(|(block, misuse)| refuse("free", block, misuse));
+    }
+
     /// Makes room on a full stack: more of it if the class has not had all it
-    /// may have, else by emptying half of it. Keeps errno.
+    /// may have, else by emptying half of it, or all if blocks of the class are
+    /// only freed.
     #[cold]
-    fn make_room(&self, stack: &Stack, class: usize) {
+    fn make_room(&self, cache: &Cache, class: usize) {
+        let stack = cache.stack(class);
         let full = stack.room();
-        stack.widen();
-        if stack.room() == full {
-            raw::keeping_errno(|| self.flush(stack, class, (full / 2).max(1)));
+        if cache.is_only_freed(class) {
+            self.flush(stack, class, full);
+            cache.trap(PROCESS.front.classes(), raw::coarse_milliseconds().max(1));
+            return;
         }
+        cache.widen(PROCESS.front.classes(), class);
+        if stack.room() == full && !self.flush(stack, class, full.div_ceil(2)) {
+            cache.note_flush(class);
+        }
+    }
+
+    /// A stack gave no block: it is empty, or there is a trap.
+    fn look(&self, cache: &Cache, class: usize) -> Option<NonNull<u8>> {
+        if let Some(trapped) = cache.spring(PROCESS.front.classes()) {
+            if self.with(|heap| heap.has_idled(trapped)) {
+                self.empty(cache);
+                self.empty_depot();
+                self.with(|heap| heap.trim_after_idling());
+            }
+            if let Some(start) = cache.stack(class).pop() {
+                return Some(start);
+            }
+        }
+        self.refill(cache, class)
     }
 
     /// Fills an empty stack and takes a block from it: from the depot, else
     /// from units. `None` if neither has any.
-    fn refill(&self, stack: &Stack, class: usize) -> Option<NonNull<u8>> {
+    fn refill(&self, cache: &Cache, class: usize) -> Option<NonNull<u8>> {
+        let stack = cache.stack(class);
         if !stack.is_used() {
             return None;
         }
-        stack.widen();
-        let want = (stack.room() / 2).max(1);
+        cache.widen_for_malloc(PROCESS.front.classes(), class, |victim, count| {
+            self.flush(cache.stack(victim), victim, count);
+        });
+        let want = stack.room().div_ceil(2);
         // SAFETY: this thread's stack, used in no other way meanwhile.
         let slots = &mut unsafe { stack.slots() }[..want];
         // SAFETY: so many slots have just been filled.
@@ -136,8 +193,8 @@ impl Brkpoint {
     }
 
     /// Takes the `count` blocks that have been on a stack longest off it, to
-    /// the depot or, if that is full, to the heap.
-    fn flush(&self, stack: &Stack, class: usize, count: usize) {
+    /// the depot or, if that is full, to the heap; says whether to the depot.
+    fn flush(&self, stack: &Stack, class: usize, count: usize) -> bool {
         let len = stack.len();
         // SAFETY: this thread's stack, used in no other way meanwhile.
         let slots = &mut unsafe { stack.slots() }[..len];
@@ -145,23 +202,17 @@ impl Brkpoint {
         let done = || unsafe { stack.set_len(len - count) };
         let most = PROCESS.front.kept(class);
         if DEPOT.give(class, most, slots, count, done) {
-            return;
+            return true;
         }
-        let headed = class > PROCESS.front.units_last();
-        self.with(|heap| {
-            // SAFETY: freed blocks, which only this thread's stack has.
-            let freed = unsafe {
-                if headed {
-                    uncache(&slots[..count]);
-                }
-                heap.free_batch(&slots[..count])
-            };
-            slots.copy_within(count.., 0);
-            // SAFETY: the first `count` have been taken off.
-            unsafe { stack.set_len(len - count) };
-            freed
-        })
-        .unwrap_or_else(|(block, misuse)| refuse("free", block, misuse));
+        // SAFETY: freed blocks, which only this thread's stack has; the first
+        // `count` are taken off.
+        unsafe {
+            self.free_to_heap(class, slots, count, |slots| {
+                slots.copy_within(count.., 0);
+                stack.set_len(len - count);
+            });
+        }
+        false
     }
 
     /// This thread's cache, if it has or can have one.
@@ -203,12 +254,13 @@ impl Brkpoint {
                 // SAFETY: caches stay for ever.
                 let cache: &'static Cache = unsafe { cache.as_ref() };
                 if cache.is_taken.swap(1, Ordering::Relaxed) == 0 {
+                    cache.take_over(&heap.classes);
                     return Some(cache);
                 }
                 next = cache.next;
             }
-            let memory = heap.allocate_inner(Cache::bytes(&heap.classes, most))?;
-            // SAFETY: so many bytes, ours alone, and never freed.
+            let memory = heap.map_table(Cache::bytes(&heap.classes, most))?;
+            // SAFETY: so many bytes of a new mapping, which is never given back.
             let cache = unsafe {
                 let mut cache = Cache::make(memory, &heap.classes, most);
                 cache.as_mut().next = caches.replace(cache);
@@ -248,21 +300,16 @@ impl Brkpoint {
         if !ptr::eq(cache, &EMPTY) && !ptr::eq(cache, &GONE) {
             self.empty(cache);
         }
+        self.empty_depot();
+    }
+
+    fn empty_depot(&self) {
         let mut blocks = [ptr::null_mut(); BATCH];
         let last = self.with(|heap| heap.classes.last());
         for class in 1..=last {
             while let count @ 1.. = DEPOT.take(class, &mut blocks, |_| ()) {
-                let blocks = &blocks[..count];
-                self.with(|heap| {
-                    // SAFETY: freed blocks, which nobody has but us.
-                    unsafe {
-                        if class > PROCESS.front.units_last() {
-                            uncache(blocks);
-                        }
-                        heap.free_batch(blocks)
-                    }
-                })
-                .unwrap_or_else(|(block, misuse)| refuse("free", block, misuse));
+                // SAFETY: freed blocks, which nobody has but us.
+                unsafe { self.free_to_heap(class, &mut blocks, count, |_| ()) };
             }
         }
     }

@@ -18,7 +18,7 @@ impl<S: PageSource> Subject for Subjected<S> {
         if zeroed {
             // Only what the heap says: the oracle checks the rest.
             // SAFETY: a new block of at least `size` bytes.
-            unsafe { block.start.write_bytes(0, block.dirty.min(layout.size())) };
+            unsafe { block.clear(layout.size()) };
         }
         Some(block.start)
     }
