@@ -15,7 +15,9 @@ mod value;
 pub(crate) use environment::apply_environment;
 pub use preset::Preset;
 use value::Setting;
-pub use value::{BreakSource, Bytes, Count, Metadata, MmapThreshold, SizeClasses, Switch, Trim};
+pub use value::{
+    BreakSource, Bytes, Count, Metadata, MmapThreshold, Placement, SizeClasses, Switch, Trim,
+};
 
 /// One row of the options table.
 #[derive(Clone, Copy)]
@@ -107,6 +109,8 @@ options! {
     metadata: Metadata = Metadata::OutOfBand, "BRKPOINT_METADATA";
     /// The largest class in bytes, up to 1K, whose blocks lie side by side in units without headers; 0 for none.
     slab_max: Bytes = Bytes(1 << 10), "BRKPOINT_SLAB_MAX";
+    /// Which free chunk a request is cut from.
+    placement: Placement = Placement::Good, "BRKPOINT_PLACEMENT";
     /// Bytes of freed blocks of each size class that a thread keeps for itself, and as much that all keep between them; 0 turns thread caches off.
     thread_cache: Bytes = Bytes(64 << 10), "BRKPOINT_THREAD_CACHE";
     /// When free memory at the break goes back to the OS.

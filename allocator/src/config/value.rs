@@ -213,6 +213,23 @@ named! {
 }
 
 named! {
+    /// Which free chunk a request is cut from. Under every placement what is
+    /// left over of it is put back, and the top comes last.
+    Placement {
+        /// Nearly the smallest that fits, in a bounded number of steps: good
+        /// fit, from bins of similar sizes.
+        Good = "good",
+        /// The one with the lowest address that fits.
+        First = "first",
+        /// The smallest that fits; of equal ones, that of the lowest address.
+        Best = "best",
+        /// The next by address that fits, from where the last search ended;
+        /// behind the last begins the first again.
+        Next = "next",
+    }
+}
+
+named! {
     /// When free memory at the break goes back to the OS.
     Trim {
         /// Never; the footprint of the heap is its peak.

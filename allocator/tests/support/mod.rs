@@ -5,7 +5,9 @@ use std::alloc::Layout;
 use std::process::Command;
 use std::ptr::NonNull;
 
-use brkpoint_allocator::{Bytes, Config, Heap, Metadata, PageSource, Preset, SizeClasses, Trim};
+use brkpoint_allocator::{
+    Bytes, Config, Heap, Metadata, PageSource, Placement, Preset, SizeClasses, Trim,
+};
 use brkpoint_workloads::op::Op;
 use brkpoint_workloads::shadow::{Shadow, Subject};
 
@@ -70,20 +72,35 @@ pub fn run<S: PageSource>(
     Ok(subject.0)
 }
 
-/// Every preset with every size-class scheme and every trim policy, and the
-/// heap of the break alone with units, too.
-pub fn configs() -> impl Iterator<Item = Config> {
+/// Every preset, and the heap of the break alone with units.
+fn bases() -> impl Iterator<Item = Config> {
     let presets = Preset::ALL.iter().map(|preset| preset.config(&Config::DEFAULT));
     let units = Config {
         metadata: Metadata::OutOfBand,
         slab_max: Bytes(512),
         ..Preset::BrkOnly.config(&Config::DEFAULT)
     };
-    presets.chain([units]).flat_map(|base| {
-        SizeClasses::ALL.iter().flat_map(move |&size_classes| {
-            Trim::ALL.iter().map(move |&trim| Config { size_classes, trim, ..base })
-        })
+    presets.chain([units])
+}
+
+/// Every base with every scheme of size classes.
+fn rounded() -> impl Iterator<Item = Config> {
+    bases().flat_map(|base| {
+        SizeClasses::ALL.iter().map(move |&size_classes| Config { size_classes, ..base })
     })
+}
+
+/// Every base with every scheme and every trim policy; and each with one of the
+/// textbook's placements and one trim policy in turn, such that any two values
+/// meet.
+pub fn configs() -> impl Iterator<Item = Config> {
+    let all = rounded().flat_map(|base| Trim::ALL.iter().map(move |&trim| Config { trim, ..base }));
+    let placements = [Placement::First, Placement::Best, Placement::Next];
+    let trims = Trim::ALL.iter().cycle();
+    let textbook = rounded()
+        .zip(placements.into_iter().cycle().zip(trims))
+        .map(|(base, (placement, &trim))| Config { placement, trim, ..base });
+    all.chain(textbook)
 }
 
 /// A block that must be given.
