@@ -34,8 +34,8 @@ mod process;
 mod size_class;
 
 pub use config::{
-    BreakSource, Bytes, Config, Count, Metadata, MmapThreshold, Option as ConfigOption, Placement,
-    Preset, SizeClasses, Switch, Trim, options,
+    BreakSource, Bytes, ClassList, Config, Count, Metadata, MmapThreshold, Option as ConfigOption,
+    Placement, Preset, SizeClasses, Switch, Trim, options,
 };
 pub use heap::{Block, Broken, Heap, Misuse, REQUEST_MOST, Resized, Stats};
 pub use os::{Calls, PageSource, Range, Simulated, System};

@@ -26,7 +26,7 @@ const SETTINGS: [&[(&str, &str)]; 11] = [
     &[("BRKPOINT_SIZE_CLASSES", "spacing16"), ("BRKPOINT_TRIM", "eager")],
     &[("BRKPOINT_SIZE_CLASSES", "steps4"), ("BRKPOINT_MMAP_THRESHOLD", "500")],
     &[("BRKPOINT_PRESET", "mmap-only")],
-    &[("BRKPOINT_PLACEMENT", "next")],
+    &[("BRKPOINT_PLACEMENT", "next"), ("BRKPOINT_SIZE_CLASSES", "list:48+80+992+1008+3K")],
     &[("BRKPOINT_PLACEMENT", "best"), ("BRKPOINT_METADATA", "header")],
 ];
 

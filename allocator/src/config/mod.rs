@@ -3,21 +3,21 @@
 //!
 //! - [`Config`]: every setting; [`Preset`]: named combinations
 //! - [`Option`]: one row of the table; [`options`] gives them all
-//! - `value`: what each kind of setting is, how it is read and printed
+//! - `value`, `classes`: what each kind of setting is, how it is read and printed
 //! - `environment`: the `BRKPOINT_*` variables
 
 use core::fmt;
 
+mod classes;
 mod environment;
 mod preset;
 mod value;
 
+pub use classes::{ClassList, SizeClasses};
 pub(crate) use environment::apply_environment;
 pub use preset::Preset;
 use value::Setting;
-pub use value::{
-    BreakSource, Bytes, Count, Metadata, MmapThreshold, Placement, SizeClasses, Switch, Trim,
-};
+pub use value::{BreakSource, Bytes, Count, Metadata, MmapThreshold, Placement, Switch, Trim};
 
 /// One row of the options table.
 #[derive(Clone, Copy)]

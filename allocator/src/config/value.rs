@@ -183,21 +183,6 @@ macro_rules! list {
 pub(super) use {list, named};
 
 named! {
-    /// How requests are rounded up. All classes are multiples of 16 bytes;
-    /// [`round`](SizeClasses::round) has the bounds.
-    SizeClasses {
-        /// Every multiple of 16 bytes is a class.
-        Spacing16 = "spacing16",
-        /// Four classes from each power of two to the next.
-        Steps4 = "steps4",
-        /// Eight classes from each power of two to the next.
-        Steps8 = "steps8",
-        /// Powers of two.
-        Powers = "powers",
-    }
-}
-
-named! {
     /// Where the heap writes down what it knows of a small block.
     Metadata {
         /// In a header of 16 bytes left of each block: the textbook's layout.

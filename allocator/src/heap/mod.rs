@@ -119,7 +119,7 @@ impl<S: PageSource> Heap<S> {
     /// what its source does when it is dropped: blocks may outlive a heap, but
     /// not one over a source that unmaps its break.
     pub const fn new(config: Config, source: S) -> Heap<S> {
-        let classes = Classes::new(config.size_classes);
+        let classes = Classes::new(&config.size_classes);
         Heap {
             thresholds: Thresholds::new(&config),
             units: Units::new(&config, &classes),

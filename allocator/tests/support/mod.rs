@@ -6,7 +6,7 @@ use std::process::Command;
 use std::ptr::NonNull;
 
 use brkpoint_allocator::{
-    Bytes, Config, Heap, Metadata, PageSource, Placement, Preset, SizeClasses, Trim,
+    Bytes, ClassList, Config, Heap, Metadata, PageSource, Placement, Preset, SizeClasses, Trim,
 };
 use brkpoint_workloads::op::Op;
 use brkpoint_workloads::shadow::{Shadow, Subject};
@@ -72,6 +72,13 @@ pub fn run<S: PageSource>(
     Ok(subject.0)
 }
 
+/// A list of size classes as a user might give it: with wide steps, and with an
+/// end below the mmap threshold.
+pub fn list() -> SizeClasses {
+    let list = ClassList::new(&[32, 48, 96, 128, 400, 1024, 1040, 5008, 40 << 10]);
+    SizeClasses::List(list.expect("ascending multiples of 16"))
+}
+
 /// Every preset, and the heap of the break alone with units.
 fn bases() -> impl Iterator<Item = Config> {
     let presets = Preset::ALL.iter().map(|preset| preset.config(&Config::DEFAULT));
@@ -83,10 +90,11 @@ fn bases() -> impl Iterator<Item = Config> {
     presets.chain([units])
 }
 
-/// Every base with every scheme of size classes.
+/// Every base with every scheme of size classes, and a list.
 fn rounded() -> impl Iterator<Item = Config> {
     bases().flat_map(|base| {
-        SizeClasses::ALL.iter().map(move |&size_classes| Config { size_classes, ..base })
+        let schemes = SizeClasses::ALL.iter().copied().chain([list()]);
+        schemes.map(move |size_classes| Config { size_classes, ..base })
     })
 }
 
