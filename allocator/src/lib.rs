@@ -15,7 +15,7 @@
 //! | [`Misuse`], [`Broken`] | what a program, what a heap did wrong |
 //! | [`Stats`] | the accounts, whose parts add up |
 //! | [`Config`], [`Preset`] | the settings, and named combinations; [`options`] is their table |
-//! | [`MmapThreshold`], [`SizeClasses`], [`Metadata`], [`Trim`], [`Purge`], [`BreakSource`] | the strategies |
+//! | [`MmapThreshold`], [`SizeClasses`], [`Metadata`], [`Placement`], [`Trim`], [`Purge`], [`BreakSource`] | the strategies |
 //! | [`PageSource`], [`System`], [`Simulated`] | where memory comes from: the contract, the kernel, a test's arena |
 //! | `cache` | what threads keep, and what passes between them; `process/mod.rs` walks a malloc through it |
 //! | `lock`, `message` | a futex that survives fork; words on stderr without allocating |
@@ -34,8 +34,8 @@ mod process;
 mod size_class;
 
 pub use config::{
-    BreakSource, Bytes, Config, Count, Metadata, MmapThreshold, Option as ConfigOption, Preset,
-    Purge, SizeClasses, Switch, Trim, options,
+    BreakSource, Bytes, ClassList, Config, Count, Metadata, MmapThreshold, Option as ConfigOption,
+    Placement, Preset, Purge, SizeClasses, Switch, Trim, options,
 };
 pub use heap::{Block, Broken, Heap, Misuse, REQUEST_MOST, Resized, Stats};
 pub use os::{Calls, Discard, PageSource, Range, Simulated, System};

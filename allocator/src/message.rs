@@ -11,7 +11,8 @@ pub(crate) struct Message {
 }
 
 impl Message {
-    const MOST: usize = 512;
+    /// Has room for the longest list of size classes, and why it is refused.
+    const MOST: usize = 1024;
     const PREFIX: &'static str = "brkpoint: ";
 
     pub(crate) fn new() -> Message {

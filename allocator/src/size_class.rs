@@ -1,7 +1,7 @@
 //! The size-class schemes: how a request below the mmap threshold is rounded,
 //! and the numbers that small classes go by.
 
-use crate::config::SizeClasses;
+use crate::config::{ClassList, SizeClasses};
 
 /// Every class is a multiple of this, in bytes; so is every block's address.
 pub const GRAIN: usize = 16;
@@ -12,28 +12,50 @@ impl SizeClasses {
     ///
     /// What is wasted is less than [`GRAIN`], or less than the share of the
     /// block that [`waste_bound`](SizeClasses::waste_bound) gives.
-    pub const fn round(self, request: usize) -> usize {
+    pub const fn round(&self, request: usize) -> usize {
         let grains = if request == 0 { GRAIN } else { request.next_multiple_of(GRAIN) };
         match self {
             SizeClasses::Spacing16 => grains,
             SizeClasses::Steps4 => stepped(grains, 4),
             SizeClasses::Steps8 => stepped(grains, 8),
             SizeClasses::Powers => grains.next_power_of_two(),
+            SizeClasses::List(list) => listed(grains, list),
         }
     }
 
     /// The share of a block, as (numerator, denominator), that rounding to its
-    /// class wastes at most, where the class is wider than [`GRAIN`].
-    pub const fn waste_bound(self) -> (usize, usize) {
-        match self {
-            SizeClasses::Spacing16 => (0, 1),
-            // The first class above a power of two p is p + p/4; a request of
-            // p + 1 bytes wastes less than p/4 of that.
-            SizeClasses::Steps4 => (1, 5),
-            SizeClasses::Steps8 => (1, 9),
-            SizeClasses::Powers => (1, 2),
+    /// class wastes less than, where the class is wider than [`GRAIN`]: the
+    /// widest class's width to its size, (0, 1) if none is wider.
+    pub const fn waste_bound(&self) -> (usize, usize) {
+        // A scheme is the same in every doubling from a few hundred bytes on.
+        let last = match self {
+            SizeClasses::List(list) => list.size(list.len() - 1),
+            _ => NUMBERED_MOST,
+        };
+        let (mut part, mut whole) = (0, 1);
+        let mut below = 0;
+        while below < last {
+            let class = self.round(below + 1);
+            let width = class - below;
+            if width > GRAIN && width * whole > part * class {
+                (part, whole) = (width, class);
+            }
+            below = class;
         }
+        (part, whole)
     }
+}
+
+/// `size` rounded up to the list's class, or as it is beyond the last.
+const fn listed(size: usize, list: &ClassList) -> usize {
+    let mut i = 0;
+    while i < list.len() {
+        if size <= list.size(i) {
+            return list.size(i);
+        }
+        i += 1;
+    }
+    size
 }
 
 /// `size` rounded up to one of `steps` equal steps between powers of two.
@@ -56,7 +78,7 @@ pub(crate) const CLASS_LAST: usize = 127;
 /// ```text
 /// sizes[1] < sizes[2] < ... < sizes[last]
 /// of(n) == c > 0   =>  sizes[c - 1] < n <= sizes[c] == round(n)       (n > 0)
-/// of(n) == 0      <=>  n > sizes[last]
+/// of(n) == 0      <=>  n > sizes[last]                                (n > 0)
 /// ```
 #[derive(Clone)]
 pub(crate) struct Classes {
@@ -70,7 +92,7 @@ impl Classes {
     pub(crate) const NONE: Classes =
         Classes { sizes: [0; CLASS_LAST + 1], last: 0, of_grains: [0; NUMBERED_MOST / GRAIN + 1] };
 
-    pub(crate) const fn new(scheme: SizeClasses) -> Classes {
+    pub(crate) const fn new(scheme: &SizeClasses) -> Classes {
         let mut classes = Classes::NONE;
         let mut grains = 0;
         while (classes.last as usize) < CLASS_LAST {
@@ -122,9 +144,8 @@ impl Classes {
 /// Each scheme keeps the promises of `round` on requests up to 64 KiB and
 /// round the powers of two beyond.
 const _: () = {
-    const fn holds(scheme: SizeClasses, request: usize) {
+    const fn holds(scheme: &SizeClasses, (part, whole): (usize, usize), request: usize) {
         let class = scheme.round(request);
-        let (part, whole) = scheme.waste_bound();
         let waste = class - request;
         assert!(class.is_multiple_of(GRAIN) && class > 0);
         assert!(scheme.round(class) == class);
@@ -134,16 +155,17 @@ const _: () = {
     let schemes = SizeClasses::ALL;
     let mut i = 0;
     while i < schemes.len() {
+        let bound = schemes[i].waste_bound();
         let mut request = 0;
         while request <= 4096 {
-            holds(schemes[i], request);
+            holds(&schemes[i], bound, request);
             request += 1;
         }
         let mut power = 4096;
         while power < 1 << 46 {
-            holds(schemes[i], power - 1);
-            holds(schemes[i], power);
-            holds(schemes[i], power + 1);
+            holds(&schemes[i], bound, power - 1);
+            holds(&schemes[i], bound, power);
+            holds(&schemes[i], bound, power + 1);
             power <<= 1;
         }
         i += 1;
@@ -169,14 +191,44 @@ mod tests {
         }
     }
 
+    /// Lists with steps of all widths, that end early, late, and beyond what
+    /// has numbers; and one of as many classes as there may be.
+    fn lists() -> Vec<SizeClasses> {
+        let most: Vec<usize> = (1..=ClassList::MOST).map(|i| i * i * GRAIN).collect();
+        [&[16][..], &[32, 64, 96], &[48, 64, 4096, 4112, 30_000 / 16 * 16], &[1 << 20], &most]
+            .map(|sizes| SizeClasses::List(ClassList::new(sizes).expect("ascending multiples")))
+            .to_vec()
+    }
+
+    fn schemes() -> Vec<SizeClasses> {
+        [SizeClasses::ALL, &lists()].concat()
+    }
+
+    #[test]
+    fn waste_bounds_come_from_the_classes() {
+        let bounds: Vec<_> = schemes().iter().map(SizeClasses::waste_bound).collect();
+        let expected = [
+            (0, 1),
+            (32, 160),
+            (32, 288),
+            (32, 64),
+            (0, 1),
+            (32, 32),
+            (48, 48),
+            (1 << 20, 1 << 20),
+        ];
+        assert_eq!(bounds[..8], expected);
+        assert_eq!(bounds[8], (48, 64), "the second of 16, 64, 144, ...");
+    }
+
     #[test]
     fn numbers_and_sizes_agree_with_rounding() {
-        for &scheme in SizeClasses::ALL {
-            let classes = Classes::new(scheme);
+        for scheme in schemes() {
+            let classes = Classes::new(&scheme);
             let most = classes.size(classes.last());
             for request in 0..=NUMBERED_MOST + 1 {
                 let class = classes.of(request);
-                assert_eq!(class == 0, request > most, "{scheme} {request}");
+                assert_eq!(class == 0, request > most || most == 0, "{scheme} {request}");
                 if class > 0 {
                     assert_eq!(classes.size(class), scheme.round(request), "{scheme} {request}");
                 }
@@ -185,12 +237,12 @@ mod tests {
                 assert!(class == 0 || within == class || within + 1 == class);
             }
         }
-        assert_eq!(Classes::new(SizeClasses::Steps8).last(), 72);
+        assert_eq!(Classes::new(&SizeClasses::Steps8).last(), 72);
     }
 
     proptest! {
         #[test]
-        fn waste_is_within_its_bound(request in 1_usize..1 << 40, scheme in prop::sample::select(SizeClasses::ALL)) {
+        fn waste_is_within_its_bound(request in 1_usize..1 << 40, scheme in prop::sample::select(schemes())) {
             let class = scheme.round(request);
             let (part, whole) = scheme.waste_bound();
             prop_assert!(class >= request);

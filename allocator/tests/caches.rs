@@ -16,7 +16,7 @@ use support::child;
 static ALLOCATOR: Brkpoint = Brkpoint::new();
 
 /// Settings that change what a malloc and a free go through.
-const SETTINGS: [&[(&str, &str)]; 9] = [
+const SETTINGS: [&[(&str, &str)]; 11] = [
     &[],
     &[("BRKPOINT_METADATA", "header")],
     &[("BRKPOINT_THREAD_CACHE", "0")],
@@ -26,6 +26,8 @@ const SETTINGS: [&[(&str, &str)]; 9] = [
     &[("BRKPOINT_SIZE_CLASSES", "spacing16"), ("BRKPOINT_TRIM", "eager")],
     &[("BRKPOINT_SIZE_CLASSES", "steps4"), ("BRKPOINT_MMAP_THRESHOLD", "500")],
     &[("BRKPOINT_PRESET", "mmap-only")],
+    &[("BRKPOINT_PLACEMENT", "next"), ("BRKPOINT_SIZE_CLASSES", "list:48+80+992+1008+3K")],
+    &[("BRKPOINT_PLACEMENT", "best"), ("BRKPOINT_METADATA", "header")],
 ];
 
 /// Runs an ignored test under each of the settings.

@@ -1,5 +1,6 @@
 //! Random programs under the shadow oracle, with every invariant checked after
-//! every operation, over every preset, size-class scheme and trim policy.
+//! every operation, over every preset, size-class scheme, trim policy and
+//! placement.
 
 mod support;
 

@@ -96,13 +96,14 @@ fn with_headers_misuse_ends_the_process_with_a_message_that_names_it() {
         ("write-after-free", "a freed block was written to"),
     ];
     for (mistake, says) in mistakes {
-        for cache in ["0", "16K"] {
+        for (cache, placement) in [("0", "good"), ("0", "next"), ("0", "best"), ("16K", "good")] {
             // Caches do not look into the blocks they keep, nor at their left.
             if cache != "0" && mistake == "write-after-free" {
                 continue;
             }
             let mut command = preloaded(&binary, "default");
             command.env("BRKPOINT_METADATA", "header").env("BRKPOINT_THREAD_CACHE", cache);
+            command.env("BRKPOINT_PLACEMENT", placement);
             expect_end(command.arg(mistake), mistake, says);
         }
     }

@@ -103,6 +103,22 @@ fn each_trim_policy_says_when() {
 }
 
 #[test]
+fn fast_holds_what_small_gives_back() {
+    let held = |preset: Preset| {
+        let mut heap = Heap::new(preset.config(&Config::DEFAULT), Simulated::new(64 << 20));
+        let pin = allocate(&mut heap, 100);
+        let blocks: Vec<_> = (0..150).map(|_| allocate(&mut heap, 100_000)).collect();
+        blocks.into_iter().for_each(|block| free(&mut heap, block));
+        free(&mut heap, pin);
+        let stats = heap.stats();
+        (stats.break_bytes - stats.returned) >> 10
+    };
+    let (small, default, fast) = (held(Preset::Small), held(Preset::Default), held(Preset::Fast));
+    assert!(small < 512 && small < default, "{small} {default} {fast} KiB");
+    assert!(default < 2 << 10 && fast > 14 << 10, "{small} {default} {fast} KiB");
+}
+
+#[test]
 fn units_give_back_the_os_pages_between_their_blocks() {
     let config = Config { thp: Bytes(0), ..Config::DEFAULT };
     let mut heap = Heap::new(config, Simulated::new(16 << 20));

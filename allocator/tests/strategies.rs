@@ -6,7 +6,7 @@ use std::ptr::NonNull;
 
 use brkpoint_allocator::{
     Block, BreakSource, Bytes, Calls, Config, Count, Heap, MmapThreshold, PageSource, Preset,
-    Simulated, SizeClasses, System, Trim,
+    Simulated, System, Trim,
 };
 use support::{allocate, free};
 
@@ -179,6 +179,44 @@ fn trim_decay_gives_back_what_nobody_needed_for_its_time() {
 }
 
 #[test]
+fn trim_decay_is_for_how_long_nobody_may_need_what_stays() {
+    let held = |decay| {
+        let mut heap = simulated(Config {
+            trim: Trim::Decay,
+            trim_decay: Count(decay),
+            top_pad: Bytes(0),
+            ..preset(Preset::BrkOnly)
+        });
+        // Twice, so that the second time it is kept; then 500 ms of small blocks.
+        churn(&mut heap, &[10 << 20]);
+        churn(&mut heap, &[10 << 20]);
+        for _ in 0..10 {
+            heap.source_mut().advance(50);
+            churn(&mut heap, &[100]);
+        }
+        heap.source().break_bytes()
+    };
+    assert!(held(100) <= 4096, "{}", held(100));
+    assert!(held(10_000) >= 10 << 20, "{}", held(10_000));
+}
+
+#[test]
+fn the_trim_threshold_is_how_large_a_free_top_may_be() {
+    let held = |threshold| {
+        let mut heap = simulated(Config {
+            trim: Trim::Threshold,
+            trim_threshold: Bytes(threshold),
+            top_pad: Bytes(0),
+            ..preset(Preset::BrkOnly)
+        });
+        churn(&mut heap, &[3 << 20]);
+        heap.source().break_bytes()
+    };
+    assert!(held(2 << 20) <= 4096, "{}", held(2 << 20));
+    assert!(held(4 << 20) >= 3 << 20, "{}", held(4 << 20));
+}
+
+#[test]
 fn trim_eager_gives_back_every_os_page_at_once() {
     let mut heap = simulated(Config { trim: Trim::Eager, ..preset(Preset::BrkOnly) });
     let first = allocate(&mut heap, 100);
@@ -219,21 +257,6 @@ fn a_large_heap_grows_in_huge_pages_if_it_may() {
     assert_eq!((never.brk, never.madvise), (64, 0));
     assert!((32 + 15..32 + 18).contains(&large.brk), "{large:?}");
     assert_eq!(large.madvise, large.brk - 32);
-}
-
-#[test]
-fn a_scheme_gives_blocks_of_its_classes() {
-    for (scheme, usable) in [
-        (SizeClasses::Spacing16, 1040),
-        (SizeClasses::Steps8, 1152),
-        (SizeClasses::Steps4, 1280),
-        (SizeClasses::Powers, 2048),
-    ] {
-        let mut heap = simulated(Config { size_classes: scheme, ..Config::DEFAULT });
-        let block = allocate(&mut heap, 1025);
-        // SAFETY: a live block.
-        assert_eq!(unsafe { heap.usable_size(block) }, Ok(usable), "{scheme}");
-    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The knobs of our own engine in `engines.toml` are the allocator's options.
 
-use brkpoint::engine::{Engines, Knob};
+use brkpoint::engine::{Engines, Knob, Sizes};
 use brkpoint_allocator::{Config, ConfigOption, options};
 
 /// Printed at start only: nothing to measure.
@@ -32,6 +32,24 @@ fn the_allocator_takes_every_word_and_bound() {
             let taken = option_of(knob).set(&mut config, value);
             assert!(taken, "{}={value} is refused", knob.name);
         }
+    }
+}
+
+#[test]
+fn the_allocator_takes_the_lists_of_sizes_that_the_knob_takes_and_no_others() {
+    let with_sizes = knobs().iter().filter_map(|knob| Some((knob, knob.sizes.as_ref()?)));
+    for (knob, Sizes { prefix, grain, most, largest }) in with_sizes {
+        let taken = |sizes: &[String]| {
+            let text = format!("{prefix}{}", sizes.join("+"));
+            option_of(knob).set(&mut Config::DEFAULT.clone(), &text)
+        };
+        let multiples = |count: usize| -> Vec<String> {
+            (1..=count as u64).map(|i| (i * grain).to_string()).collect()
+        };
+        assert!(taken(&multiples(*most)) && !taken(&multiples(most + 1)), "{}", knob.name);
+        assert!(!taken(&[(grain / 2).to_string()]), "{}", knob.name);
+        assert!(taken(std::slice::from_ref(largest)), "{}", knob.name);
+        assert!(!taken(&[format!("1{largest}")]), "{}", knob.name);
     }
 }
 

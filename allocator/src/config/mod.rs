@@ -3,20 +3,22 @@
 //!
 //! - [`Config`]: every setting; [`Preset`]: named combinations
 //! - [`Option`]: one row of the table; [`options`] gives them all
-//! - `value`: what each kind of setting is, how it is read and printed
+//! - `value`, `classes`: what each kind of setting is, how it is read and printed
 //! - `environment`: the `BRKPOINT_*` variables
 
 use core::fmt;
 
+mod classes;
 mod environment;
 mod preset;
 mod value;
 
+pub use classes::{ClassList, SizeClasses};
 pub(crate) use environment::apply_environment;
 pub use preset::Preset;
 use value::Setting;
 pub use value::{
-    BreakSource, Bytes, Count, Metadata, MmapThreshold, Purge, SizeClasses, Switch, Trim,
+    BreakSource, Bytes, Count, Metadata, MmapThreshold, Placement, Purge, Switch, Trim,
 };
 
 /// One row of the options table.
@@ -109,6 +111,8 @@ options! {
     metadata: Metadata = Metadata::OutOfBand, "BRKPOINT_METADATA";
     /// The largest class in bytes, up to 1K, whose blocks lie side by side in units without headers; 0 for none.
     slab_max: Bytes = Bytes(1 << 10), "BRKPOINT_SLAB_MAX";
+    /// Which free chunk a request is cut from.
+    placement: Placement = Placement::Good, "BRKPOINT_PLACEMENT";
     /// Bytes of freed blocks that a thread keeps for itself, a sixteenth of it of any one class; as much of each class passes between threads. 0 turns thread caches off.
     thread_cache: Bytes = Bytes(1 << 20), "BRKPOINT_THREAD_CACHE";
     /// When free memory at the break goes back to the OS.

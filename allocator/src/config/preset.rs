@@ -3,7 +3,7 @@
 use core::fmt;
 
 use super::value::named;
-use super::{Bytes, Config, Metadata, MmapThreshold, Purge, SizeClasses, Trim};
+use super::{Bytes, Config, Count, Metadata, MmapThreshold, Purge, SizeClasses, Trim};
 
 pub(super) const ENV: &str = "BRKPOINT_PRESET";
 pub(super) const MEANING: &str =
@@ -11,8 +11,8 @@ pub(super) const MEANING: &str =
 pub(super) const VALUES: &str = <Preset as super::Setting>::VALUES;
 
 named! {
-    /// A named combination of settings. All but `default` are the textbook's:
-    /// a header left of each block, and sizes rounded to 16 bytes.
+    /// A named combination of settings. Those of the textbook come first: a
+    /// header left of each block, and sizes rounded to 16 bytes.
     Preset {
         /// No mappings: every block comes from the break.
         BrkOnly = "brk-only",
@@ -28,6 +28,12 @@ named! {
         /// that remembers: a program which frees and allocates megabytes in
         /// turn pays minor faults for the first turn only.
         Default = "default",
+        /// Time for memory: huge pages from a small heap on, large caches, and
+        /// megabytes kept for seconds.
+        Fast = "fast",
+        /// Memory for time: no huge pages, small caches, little kept, and that
+        /// for a fifth of a second.
+        Small = "small",
     }
 }
 
@@ -35,9 +41,9 @@ impl Preset {
     /// Its settings. What plays the break, and whether settings are printed,
     /// are no part of a preset: they are kept from `base`.
     pub const fn config(self, base: &Config) -> Config {
-        let glibc = Config {
-            break_source: base.break_source,
-            verbose: base.verbose,
+        let default =
+            Config { break_source: base.break_source, verbose: base.verbose, ..Config::DEFAULT };
+        let textbook = Config {
             trim: Trim::Threshold,
             trim_threshold: Bytes(128 << 10),
             top_pad: Bytes(128 << 10),
@@ -45,22 +51,38 @@ impl Preset {
             metadata: Metadata::Header,
             purge: Purge::Never,
             thp: Bytes(0),
-            ..Config::DEFAULT
+            ..default
         };
         let mmap_threshold = match self {
             Preset::BrkOnly => MmapThreshold::Off,
             Preset::MmapOnly => MmapThreshold::Fixed(0),
             Preset::Hybrid => MmapThreshold::Fixed(128 << 10),
             Preset::HybridDynamic => MmapThreshold::Dynamic(128 << 10),
-            Preset::Default => {
+            Preset::Default => return default,
+            Preset::Fast => {
                 return Config {
-                    break_source: base.break_source,
-                    verbose: base.verbose,
-                    ..Config::DEFAULT
+                    mmap_threshold: MmapThreshold::Dynamic(8 << 20),
+                    thread_cache: Bytes(4 << 20),
+                    trim_threshold: Bytes(64 << 20),
+                    trim_decay: Count(5000),
+                    top_pad: Bytes(1 << 20),
+                    thp: Bytes(1 << 20),
+                    ..default
+                };
+            }
+            Preset::Small => {
+                return Config {
+                    mmap_threshold: MmapThreshold::Dynamic(256 << 10),
+                    thread_cache: Bytes(256 << 10),
+                    trim_threshold: Bytes(256 << 10),
+                    trim_decay: Count(200),
+                    top_pad: Bytes(64 << 10),
+                    thp: Bytes(0),
+                    ..default
                 };
             }
         };
-        Config { mmap_threshold, ..glibc }
+        Config { mmap_threshold, ..textbook }
     }
 
     /// The preset that `config` is, if it is one.

@@ -183,21 +183,6 @@ macro_rules! list {
 pub(super) use {list, named};
 
 named! {
-    /// How requests are rounded up. All classes are multiples of 16 bytes;
-    /// [`round`](SizeClasses::round) has the bounds.
-    SizeClasses {
-        /// Every multiple of 16 bytes is a class.
-        Spacing16 = "spacing16",
-        /// Four classes from each power of two to the next.
-        Steps4 = "steps4",
-        /// Eight classes from each power of two to the next.
-        Steps8 = "steps8",
-        /// Powers of two.
-        Powers = "powers",
-    }
-}
-
-named! {
     /// Where the heap writes down what it knows of a small block.
     Metadata {
         /// In a header of 16 bytes left of each block: the textbook's layout.
@@ -209,6 +194,23 @@ named! {
         /// noticed only when the block leaves its thread's cache, and never
         /// if it was handed out again in between.
         OutOfBand = "out-of-band",
+    }
+}
+
+named! {
+    /// Which free chunk a request is cut from. Under every placement what is
+    /// left over of it is put back, and the top comes last.
+    Placement {
+        /// Nearly the smallest that fits, in a bounded number of steps: good
+        /// fit, from bins of similar sizes.
+        Good = "good",
+        /// The one with the lowest address that fits.
+        First = "first",
+        /// The smallest that fits; of equal ones, that of the lowest address.
+        Best = "best",
+        /// The next by address that fits, from where the last search ended;
+        /// behind the last begins the first again.
+        Next = "next",
     }
 }
 

@@ -1,4 +1,5 @@
-//! The free chunks, in two-level segregated bins.
+//! The free chunks in two-level segregated bins, for good fit: nearly the best,
+//! in a bounded number of steps.
 //!
 //! A row spans a doubling of sizes and has 16 bins of equal width; the first
 //! row has one bin for each multiple of 16 below 256 bytes. One bit per row
@@ -273,7 +274,8 @@ impl Bins {
     }
 }
 
-fn size_of_free(chunk: Chunk) -> usize {
+/// The size of a chunk that must be free.
+pub(super) fn size_of_free(chunk: Chunk) -> usize {
     // SAFETY: chunks in bins are in the heap.
     match unsafe { chunk.get() } {
         Some((size, State::Free)) => size,

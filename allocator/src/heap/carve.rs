@@ -1,5 +1,5 @@
 //! Chunks cut to size and merged again: the steps of malloc and free between
-//! the bins and the break.
+//! the free chunks and the break.
 
 use core::ops::Range as Span;
 use core::ptr::NonNull;
@@ -13,14 +13,14 @@ use crate::size_class::GRAIN;
 impl<S: PageSource> Heap<S> {
     /// Malloc, steps 4 to 6.
     pub(super) fn allocate_chunk(&mut self, need: usize) -> Option<Block> {
-        let mut found = self.bins.take(need);
+        let mut found = self.free.take(need);
         if found.is_none() && !self.top_has(need) && !self.grow(need) {
-            found = Some(self.bins.take_any(need)?);
+            found = Some(self.free.take_any(need)?);
         }
         let chunk = found.map(|(chunk, _)| chunk).or(self.top)?;
         let zeros = self.zeros(chunk.address() + HEADER..chunk.address() + need);
         let has = match found {
-            // SAFETY: just taken out of the bins.
+            // SAFETY: just taken out.
             Some((chunk, has)) => unsafe { self.keep(chunk, has, need) },
             None => {
                 self.cut_top(need)?;
@@ -96,7 +96,7 @@ impl<S: PageSource> Heap<S> {
     /// what in it reads as zero.
     fn around_aligned(&mut self, need: usize, align: usize) -> Option<(Chunk, usize, Span<usize>)> {
         let most = need + align + CHUNK_LEAST;
-        let found = match self.bins.take_aligned(need, align) {
+        let found = match self.free.take_aligned(need, align) {
             Some(found) => found,
             None => {
                 let leads = |top: Chunk| lead(top.address() + HEADER, align);
@@ -115,13 +115,13 @@ impl<S: PageSource> Heap<S> {
                         let zeros = self.zeros(from + HEADER..from + size);
                         return Some((self.cut_top(size)?, size, zeros));
                     }
-                    None => self.bins.take_any(most)?,
+                    None => self.free.take_any(most)?,
                 }
             }
         };
         let (chunk, has) = found;
         let zeros = self.zeros(chunk.address() + HEADER..chunk.address() + has);
-        // SAFETY: just taken out of the bins.
+        // SAFETY: just taken out.
         unsafe { self.keep(chunk, has, has) };
         Some((chunk, has, zeros))
     }
@@ -131,7 +131,7 @@ impl<S: PageSource> Heap<S> {
     ///
     /// # Safety
     ///
-    /// A Free chunk of `has >= need` bytes, in no bin.
+    /// A Free chunk of `has >= need` bytes, not among the free chunks.
     pub(super) unsafe fn keep(&mut self, chunk: Chunk, has: usize, need: usize) -> usize {
         self.counters.live_blocks += 1;
         self.counters.free_blocks -= 1;
@@ -154,12 +154,12 @@ impl<S: PageSource> Heap<S> {
         need
     }
 
-    /// Puts a chunk into its bin and tells its right neighbour its size.
+    /// Puts a chunk among the free ones and tells its right neighbour its size.
     ///
     /// # Safety
     ///
-    /// A chunk of `size` bytes in no bin, used by nobody, not the top, no
-    /// neighbour free.
+    /// A chunk of `size` bytes, not among the free ones, used by nobody, not the
+    /// top, no neighbour free.
     pub(super) unsafe fn file(&mut self, chunk: Chunk, size: usize) {
         self.counters.free_blocks += 1;
         self.counters.free_bytes += size;
@@ -168,7 +168,7 @@ impl<S: PageSource> Heap<S> {
         unsafe {
             chunk.set(size, State::Free);
             chunk.offset(size).set_previous(size);
-            self.bins.insert(chunk, size);
+            self.free.insert(chunk, size);
         }
     }
 
@@ -176,8 +176,8 @@ impl<S: PageSource> Heap<S> {
     ///
     /// # Safety
     ///
-    /// A chunk of `size` bytes between intact neighbours, in no bin and used
-    /// by nobody.
+    /// A chunk of `size` bytes between intact neighbours, not among the free
+    /// ones and used by nobody.
     pub(super) unsafe fn free_chunk(&mut self, mut chunk: Chunk, mut size: usize) {
         // SAFETY: by contract; and `previous` and `size` lead to neighbours.
         unsafe {
@@ -212,7 +212,7 @@ impl<S: PageSource> Heap<S> {
         }
     }
 
-    /// Takes a chunk out of its bin, to merge it.
+    /// Takes a chunk out of the free ones, to merge it.
     ///
     /// # Safety
     ///
@@ -220,8 +220,8 @@ impl<S: PageSource> Heap<S> {
     pub(super) unsafe fn unfile(&mut self, chunk: Chunk, size: usize) {
         self.counters.free_blocks -= 1;
         self.counters.free_bytes -= size;
-        // SAFETY: Free chunks are in the bins.
-        unsafe { self.bins.remove(chunk, size) };
+        // SAFETY: Free chunks are among the free ones, whatever holds them.
+        unsafe { self.free.remove(chunk, size) };
     }
 
     /// Cuts a live chunk down to `need` bytes if what is cut off makes a chunk.

@@ -2,10 +2,12 @@
 
 use core::fmt;
 
-use super::bins::place;
+use super::bins::{Bins, place};
 use super::chunk::{CHUNK_LEAST, Chunk, HEADER, State};
+use super::free::FreeChunks;
 use super::segment::{self, Segment};
 use super::stats::Counters;
+use super::tree::Tree;
 use super::units::{FULL, UNIT, Unit, blocks_of, tier_of};
 use super::{Heap, Mapping};
 use crate::os::PageSource;
@@ -59,7 +61,7 @@ impl<S: PageSource> Heap<S> {
             "an OS page that is in use counts as returned",
             returned,
         )?;
-        self.check_bins(seen.free_blocks)?;
+        self.check_free(seen.free_blocks)?;
         seen.table_bytes = self.counters.table_bytes;
         self.check_mappings(&mut seen)?;
         self.check_accounts(&seen)
@@ -208,24 +210,11 @@ impl<S: PageSource> Heap<S> {
         Ok(())
     }
 
-    fn check_bins(&self, free_chunks: usize) -> Result<(), Broken> {
-        let mut binned = 0;
-        let mut broken = Ok(());
-        let whole = self.bins.walk(|chunk, previous, bin| {
-            binned += 1;
-            // SAFETY: chunks in bins are in the heap.
-            let header = unsafe { chunk.get() };
-            let right_bin = matches!(header, Some((size, State::Free)) if place(size) == bin);
-            // SAFETY: in a bin, hence free.
-            let (_, back) = unsafe { chunk.links() };
-            broken = ensure(right_bin, "a chunk is in a bin not its own", chunk.address())
-                .and(ensure(back == previous, "a link is not mutual", chunk.address()));
-            // A cycle would be longer than there are free chunks.
-            broken.is_ok() && binned <= free_chunks
-        });
-        broken?;
-        ensure(whole, "a bin's bit does not match it, or a bin is a cycle", 0)?;
-        ensure(binned == free_chunks, "a free chunk is in no bin", 0)
+    fn check_free(&self, free_chunks: usize) -> Result<(), Broken> {
+        match &self.free {
+            FreeChunks::Bins(bins) => check_bins(bins, free_chunks),
+            FreeChunks::Tree(tree) => check_tree(tree, free_chunks),
+        }
     }
 
     fn check_mappings(&self, seen: &mut Counters) -> Result<(), Broken> {
@@ -291,4 +280,36 @@ impl<S: PageSource> Heap<S> {
         ensure(stats.footprint() == parts, "the accounts do not add up", parts)?;
         ensure(self.top.is_none() || self.segments.is_some(), "a top without a segment", 0)
     }
+}
+
+fn check_bins(bins: &Bins, free_chunks: usize) -> Result<(), Broken> {
+    let mut binned = 0;
+    let mut broken = Ok(());
+    let whole =
+        bins.walk(|chunk, previous, bin| {
+            binned += 1;
+            // SAFETY: chunks in bins are in the heap.
+            let header = unsafe { chunk.get() };
+            let right_bin = matches!(header, Some((size, State::Free)) if place(size) == bin);
+            // SAFETY: in a bin, hence free.
+            let (_, back) = unsafe { chunk.links() };
+            broken = ensure(right_bin, "a chunk is in a bin not its own", chunk.address())
+                .and(ensure(back == previous, "a link is not mutual", chunk.address()));
+            // A cycle would be longer than there are free chunks.
+            broken.is_ok() && binned <= free_chunks
+        });
+    broken?;
+    ensure(whole, "a bin's bit does not match it, or a bin is a cycle", 0)?;
+    ensure(binned == free_chunks, "a free chunk is in no bin", 0)
+}
+
+/// Looks each chunk up behind the one before it: out of order, one is missed.
+/// That they are free and that ranks fall, every look-up verifies.
+fn check_tree(tree: &Tree, free_chunks: usize) -> Result<(), Broken> {
+    let (mut placed, mut key) = (0, (0, 0));
+    while let Some(chunk) = tree.after(key, 0) {
+        placed += 1;
+        key = tree.key(chunk);
+    }
+    ensure(placed == free_chunks, "a free chunk is not in the tree", 0)
 }

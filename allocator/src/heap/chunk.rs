@@ -36,7 +36,7 @@ const _: () =
 pub(super) enum State {
     /// A block that the program holds.
     Live = 1,
-    /// Free, and in the bins.
+    /// Free, and in a bin or the tree.
     Free = 2,
     /// The free space at the end of the current segment.
     Top = 3,
@@ -211,19 +211,20 @@ impl Chunk {
         unseal(self.address(), word)
     }
 
-    /// The neighbours of a free chunk in its bin: (next, previous).
+    /// The links of a free chunk: in a bin (next, previous), in the tree (left,
+    /// right).
     ///
     /// # Safety
     ///
     /// A free chunk of the heap.
     pub(super) unsafe fn links(self) -> (Option<Chunk>, Option<Chunk>) {
         // SAFETY: a free chunk has at least 32 bytes, and its links were
-        // written when it entered the bin.
+        // written when it was put in.
         let [_, _, next, previous] = unsafe { self.words().read() };
         (self.to(next), self.to(previous))
     }
 
-    /// Writes the neighbours of a free chunk in its bin.
+    /// Writes the links of a free chunk.
     ///
     /// # Safety
     ///

@@ -1,7 +1,7 @@
 //! The heap.
 //!
-//! - `chunk`: headers; `bins`: the free chunks; `carve`: chunks cut and merged;
-//!   `segment`: where chunks come from and go back to
+//! - `chunk`: headers; `free`: the free chunks, in `bins` or in a `tree`; `carve`:
+//!   chunks cut and merged; `segment`: where chunks come from and go back to
 //! - `units`: 32 KiB of small blocks without headers; `small`: what is done
 //!   with them; `mapped`: blocks with mappings of their own
 //! - `purge`: OS pages inside the heap go back; `returned`: which those are
@@ -17,9 +17,9 @@
 //!  2 a small class: a free bit of the          2 the map says that a unit is there: set the
 //!    fullest unit, or of a new one               block's bit; a unit all free is a free chunk
 //!  3 round n to its class, add the header      3 check the header and both neighbours' tags
-//!  4 a bin has a chunk that fits: take it,     4 a neighbour is free: take it out of its bin
-//!    put back what is left over                  and merge
-//!  5 else cut it off the top                   5 bordering the top: merge into it; else into a bin
+//!  4 a free chunk fits: take the one that      4 a neighbour is free: take it out of the bins
+//!    `placement` says, put back what is left     or the tree and merge
+//!  5 else cut it off the top                   5 bordering the top: merge into it; else put it in
 //!  6 the top is too small: move the break      6 the top has become too large: move the break
 //!    up (refused: map a region)                  down (a region all free: unmap it); too much
 //!                                                is free elsewhere: purge it
@@ -34,7 +34,7 @@
 //! segment          =  Segment record, chunks from end to end, Top (current segment) or Fence (others)
 //! chunk.previous   == size of the chunk on its left, or 0 for the first
 //! chunk is Free    => neither neighbour is Free or Top
-//! chunk is Free    <=> it is in exactly one bin, that of its size
+//! chunk is Free    <=> it is in exactly one bin, that of its size, or in the tree once
 //! chunk is Unit    => the map and a record know it, and its bits are its free blocks (`units`)
 //! top is Top       <=> it is the last chunk of the first segment in the list
 //! clean_from       >= top + HEADER; memory of the top from there on reads as zero
@@ -52,6 +52,7 @@ mod bins;
 mod carve;
 mod check;
 mod chunk;
+mod free;
 mod mapped;
 mod misuse;
 mod policy;
@@ -61,11 +62,12 @@ mod returned;
 mod segment;
 mod small;
 mod stats;
+mod tree;
 mod units;
 
-use bins::Bins;
 pub use check::Broken;
 use chunk::{Chunk, HEADER, State};
+use free::FreeChunks;
 use mapped::Mapping;
 pub use misuse::Misuse;
 use misuse::inspect;
@@ -121,7 +123,7 @@ pub struct Heap<S: PageSource> {
     thresholds: Thresholds,
     pub(crate) classes: Classes,
     units: Units,
-    bins: Bins,
+    free: FreeChunks,
     /// The Top chunk; none until the first growth.
     top: Option<Chunk>,
     /// Its size, 0 if there is none; else at least `HEADER`.
@@ -147,13 +149,13 @@ impl<S: PageSource> Heap<S> {
     /// what its source does when it is dropped: blocks may outlive a heap, but
     /// not one over a source that unmaps its break.
     pub const fn new(config: Config, source: S) -> Heap<S> {
-        let classes = Classes::new(config.size_classes);
+        let classes = Classes::new(&config.size_classes);
         Heap {
             thresholds: Thresholds::new(&config),
             units: Units::new(&config, &classes),
             classes,
             config,
-            bins: Bins::EMPTY,
+            free: FreeChunks::new(config.placement),
             top: None,
             top_size: 0,
             clean_from: 0,
@@ -267,12 +269,21 @@ impl<S: PageSource> Heap<S> {
 
     /// Changes the settings for what comes; live blocks stay as they are. What
     /// the heap is built on cannot change any more: what plays the break, the
-    /// size classes, where metadata is, `slab_max` and the thread caches.
+    /// size classes, where metadata is, `slab_max`, the placement and the thread
+    /// caches.
     pub fn configure(&mut self, config: Config) {
-        let Config { break_source, size_classes, metadata, slab_max, thread_cache, .. } =
-            self.config;
-        self.config =
-            Config { break_source, size_classes, metadata, slab_max, thread_cache, ..config };
+        let Config {
+            break_source, size_classes, metadata, slab_max, placement, thread_cache, ..
+        } = self.config;
+        self.config = Config {
+            break_source,
+            size_classes,
+            metadata,
+            slab_max,
+            placement,
+            thread_cache,
+            ..config
+        };
         self.thresholds = Thresholds::new(&config);
     }
 

@@ -89,16 +89,14 @@ impl<S: PageSource> Heap<S> {
         }
         let before = self.returned.bytes();
         let mut excess = self.idle().saturating_sub(keep);
-        let mut next = self.bins.largest();
-        while let Some((chunk, size)) = next
-            && size >= policy::RELEASE_LEAST
-            && excess > 0
+        let mut last = None;
+        while excess > 0
+            // SAFETY: the last one that it gave, which is as it was.
+            && let Some((chunk, size)) = unsafe { self.free.large(last, policy::RELEASE_LEAST) }
         {
-            // SAFETY: in a bin, hence free.
-            unsafe {
-                excess = excess.saturating_sub(self.purge_chunk(chunk, size));
-                next = self.bins.next_smaller(chunk, size);
-            }
+            // SAFETY: a free chunk.
+            excess = excess.saturating_sub(unsafe { self.purge_chunk(chunk, size) });
+            last = Some((chunk, size));
         }
         for class in 1..=self.units.last.into() {
             let mut next = self.units.tiers[class][TIERS - 1];

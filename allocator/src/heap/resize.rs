@@ -146,7 +146,7 @@ impl<S: PageSource> Heap<S> {
                 let has = has + free;
                 self.counters.live_bytes += free;
                 self.touch(right.address()..chunk.address() + has);
-                // SAFETY: a Free chunk is in the bins; merged into `chunk`, what
+                // SAFETY: a Free chunk is among the free ones; merged into `chunk`, what
                 // is right of it becomes the neighbour of the whole.
                 unsafe {
                     self.unfile(right, free);

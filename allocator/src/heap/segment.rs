@@ -292,7 +292,8 @@ impl<S: PageSource> Heap<S> {
     ///
     /// # Safety
     ///
-    /// A chunk of `size` bytes in no bin, used by nobody, not the top.
+    /// A chunk of `size` bytes, not among the free ones, used by nobody, not the
+    /// top.
     pub(super) unsafe fn release_region(&mut self, chunk: Chunk, size: usize) -> bool {
         if self.config.trim == Trim::Never {
             return false;

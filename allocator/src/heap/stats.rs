@@ -19,7 +19,7 @@ pub(super) struct Counters {
     pub(super) reserved_bytes: usize,
     /// The map of the units.
     pub(super) table_bytes: usize,
-    /// Chunks in the bins, and their bytes.
+    /// Free chunks but for the top, and their bytes.
     pub(super) free_blocks: usize,
     pub(super) free_bytes: usize,
     /// Bytes of the segments of either kind.
@@ -82,7 +82,7 @@ pub struct Stats {
     pub mapped_live: usize,
     /// How many those are.
     pub mapped_blocks: usize,
-    /// Free chunks in the bins, and free blocks of units, but for `returned`.
+    /// Free chunks and free blocks of units, but for the top and for `returned`.
     pub free: usize,
     /// How many free chunks those are.
     pub free_blocks: usize,

@@ -341,7 +341,7 @@ mod tests {
     fn reciprocals_divide_exactly_and_know_a_block_by_its_start() {
         for &scheme in SizeClasses::ALL {
             let config = Config { size_classes: scheme, ..Config::DEFAULT };
-            let classes = Classes::new(scheme);
+            let classes = Classes::new(&scheme);
             let units = Units::new(&config, &classes);
             for class in 1..=usize::from(units.last) {
                 let (size, reciprocal) = (classes.size(class), units.reciprocals[class]);

@@ -42,6 +42,7 @@ mod slow;
 ///
 /// There is no flag beside the heap that could be seen too early: who wants to
 /// know whether it exists asks under the lock.
+#[repr(C)] // The tables first: the fast path reaches them by short offsets.
 struct Process {
     front: Front,
     lock: Lock,

@@ -5,7 +5,10 @@ use std::alloc::Layout;
 use std::process::Command;
 use std::ptr::NonNull;
 
-use brkpoint_allocator::{Bytes, Config, Heap, Metadata, PageSource, Preset, SizeClasses, Trim};
+use brkpoint_allocator::{
+    Bytes, ClassList, Config, Heap, Metadata, PageSource, Placement, Preset, Purge, SizeClasses,
+    Trim,
+};
 use brkpoint_workloads::op::Op;
 use brkpoint_workloads::shadow::{Shadow, Subject};
 
@@ -70,20 +73,45 @@ pub fn run<S: PageSource>(
     Ok(subject.0)
 }
 
-/// Every preset with every size-class scheme and every trim policy, and the
-/// heap of the break alone with units, too.
-pub fn configs() -> impl Iterator<Item = Config> {
+/// A list of size classes as a user might give it: with wide steps, and with an
+/// end below the mmap threshold.
+pub fn list() -> SizeClasses {
+    let list = ClassList::new(&[32, 48, 96, 128, 400, 1024, 1040, 5008, 40 << 10]);
+    SizeClasses::List(list.expect("ascending multiples of 16"))
+}
+
+/// Every preset, and the heap of the break alone with units.
+fn bases() -> impl Iterator<Item = Config> {
     let presets = Preset::ALL.iter().map(|preset| preset.config(&Config::DEFAULT));
     let units = Config {
         metadata: Metadata::OutOfBand,
         slab_max: Bytes(512),
         ..Preset::BrkOnly.config(&Config::DEFAULT)
     };
-    presets.chain([units]).flat_map(|base| {
-        SizeClasses::ALL.iter().flat_map(move |&size_classes| {
-            Trim::ALL.iter().map(move |&trim| Config { size_classes, trim, ..base })
-        })
+    presets.chain([units])
+}
+
+/// Every base with every scheme of size classes, and a list.
+fn rounded() -> impl Iterator<Item = Config> {
+    bases().flat_map(|base| {
+        let schemes = SizeClasses::ALL.iter().copied().chain([list()]);
+        schemes.map(move |size_classes| Config { size_classes, ..base })
     })
+}
+
+/// Every base with every scheme and every trim policy; and each with one of the
+/// textbook's placements and one trim policy in turn, such that any two values
+/// meet.
+pub fn configs() -> impl Iterator<Item = Config> {
+    let all = rounded().flat_map(|base| Trim::ALL.iter().map(move |&trim| Config { trim, ..base }));
+    let placements = [Placement::First, Placement::Best, Placement::Next];
+    // Any two values meet: 3, 4 and 5 of them in turn, as often as there are bases.
+    let trims = Trim::ALL.iter().cycle();
+    let purges = [Purge::DontNeed, Purge::Free, Purge::DontNeed, Purge::Never, Purge::Free];
+    let textbook = rounded()
+        .zip(placements.into_iter().cycle().zip(trims.zip(purges.into_iter().cycle())))
+        .map(|(base, (placement, (&trim, purge)))| Config { placement, trim, purge, ..base });
+    all.chain(textbook)
 }
 
 /// A block that must be given.

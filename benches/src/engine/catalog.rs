@@ -67,6 +67,8 @@ pub struct Knob {
     /// Values that are no number.
     #[serde(default)]
     pub words: Vec<String>,
+    /// Values that are lists of sizes.
+    pub sizes: Option<Sizes>,
     /// The least and the largest number that the engine takes.
     pub accepts: Option<[String; 2]>,
     /// Where a tuner looks, on a log scale.
@@ -75,6 +77,20 @@ pub struct Knob {
     pub default: String,
     /// What setting it switches off, at any value.
     pub disables: Option<String>,
+}
+
+/// Lists of sizes as values of a knob: a `+` between, in ascending order.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sizes {
+    /// What such a value begins with.
+    pub prefix: String,
+    /// Each is a multiple of so many bytes.
+    pub grain: u64,
+    /// How many there are at most.
+    pub most: usize,
+    /// How large each may be.
+    pub largest: String,
 }
 
 #[derive(Deserialize)]

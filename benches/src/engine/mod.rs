@@ -19,7 +19,7 @@ mod spec;
 mod value;
 
 pub use arm::Arm;
-pub use catalog::{Engine, Engines, Knob};
+pub use catalog::{Engine, Engines, Knob, Sizes};
 pub use error::EngineError;
 pub use spec::{ArmSpec, SpecError};
 pub use value::Unit;

@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use serde::Deserialize;
 
-use super::catalog::Knob;
+use super::catalog::{Knob, Sizes};
 
 /// What a knob counts in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -39,6 +39,11 @@ impl Knob {
     pub(super) fn value(&self, text: &str) -> Option<Value> {
         if self.words.iter().any(|word| word == text) {
             return Some(Value { shown: text.to_owned(), given: text.to_owned() });
+        }
+        if let Some(sizes) = &self.sizes
+            && let Some(list) = text.strip_prefix(&sizes.prefix)
+        {
+            return sizes.value(list);
         }
         let (number, accepted) = (self.number(text)?, self.accepted());
         accepted
@@ -79,7 +84,13 @@ impl Knob {
             Unit::Count => "a number",
             Unit::Milliseconds => "milliseconds",
             Unit::Switch => return "0 or 1".to_owned(),
-            Unit::Choice => return format!("one of {}", self.words.join(", ")),
+            Unit::Choice => {
+                let mut expected = format!("one of {}", self.words.join(", "));
+                if let Some(sizes) = &self.sizes {
+                    expected.push_str(&format!(", or {}", sizes.expected()));
+                }
+                return expected;
+            }
         };
         let mut expected = number.to_owned();
         if let Some([low, high]) = &self.accepts {
@@ -89,6 +100,30 @@ impl Knob {
             expected.push_str(&format!(", or {}", self.words.join(", ")));
         }
         expected
+    }
+}
+
+impl Sizes {
+    fn value(&self, list: &str) -> Option<Value> {
+        let sizes: Vec<u64> = list.split('+').map(bytes).collect::<Option<_>>()?;
+        let largest = bytes(&self.largest)?;
+        let fits = |size: &u64| *size > 0 && *size <= largest && size.is_multiple_of(self.grain);
+        let taken = sizes.len() <= self.most
+            && sizes.iter().all(fits)
+            && sizes.is_sorted_by(|smaller, larger| smaller < larger);
+        let text = |each: fn(u64) -> String| {
+            let sizes: Vec<String> = sizes.iter().map(|&size| each(size)).collect();
+            format!("{}{}", self.prefix, sizes.join("+"))
+        };
+        taken.then(|| Value { shown: text(shown_bytes), given: text(|size| size.to_string()) })
+    }
+
+    fn expected(&self) -> String {
+        let Sizes { prefix, grain, most, largest } = self;
+        format!(
+            "{prefix}SIZE+SIZE+... (up to {most} multiples of {grain} bytes in ascending order, \
+             K, M, none above {largest})"
+        )
     }
 }
 
@@ -143,6 +178,17 @@ mod tests {
             "33554432T",
         ] {
             assert_eq!(bytes(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn lists_of_sizes_are_read_and_shown_in_one_spelling() {
+        let sizes = Sizes { prefix: "list:".into(), grain: 16, most: 3, largest: "1M".into() };
+        let value = sizes.value("32+1024+1M").unwrap();
+        assert_eq!((&*value.shown, &*value.given), ("list:32+1K+1M", "list:32+1024+1048576"));
+        for list in ["", "+", "32+", "0", "24", "32+32", "64+32", "2M", "16+32+48+64", "32,64", "x"]
+        {
+            assert_eq!(sizes.value(list), None, "{list}");
         }
     }
 }
