@@ -61,12 +61,14 @@ fn the_same_program_over_and_over_does_not_grow_the_heap() {
     for config in configs() {
         let mut heap = Heap::new(config, Simulated::new(HALF));
         let mut footprints = Vec::new();
-        for _ in 0..4 {
+        for _ in 0..10 {
             heap = run(heap, Generator::new(9, 64, 200 << 10).take(300)).unwrap();
             footprints.push(heap.stats().footprint());
         }
-        // A dynamic threshold moves what was mapped into the heap, once.
-        assert!(footprints[3] <= footprints[1].max(footprints[2]), "{config}{footprints:?}");
+        // A dynamic threshold moves what was mapped into the heap, once; what
+        // time lets go of moves holes about. A leak would add up.
+        let (first, last) = (footprints[..3].iter().max(), footprints[9]);
+        assert!(first.is_some_and(|first| last <= first + first / 2), "{config}{footprints:?}");
     }
 }
 

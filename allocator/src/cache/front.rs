@@ -136,8 +136,9 @@ impl Front {
     #[inline(always)]
     pub(crate) fn offset_of(&self, block: NonNull<u8>) -> usize {
         let unit = block.addr().get() >> UNIT_BITS;
-        let first = self.first.load(Ordering::Relaxed);
-        if unit.wrapping_sub(first) >= self.len.load(Ordering::Relaxed) {
+        // First: while it is 0, the others may not have been stored.
+        let len = self.len.load(Ordering::Acquire);
+        if unit.wrapping_sub(self.first.load(Ordering::Relaxed)) >= len {
             return 0;
         }
         // SAFETY: the map has `len` entries; what leads to it was stored before.

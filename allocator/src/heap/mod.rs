@@ -257,7 +257,8 @@ impl<S: PageSource> Heap<S> {
     /// OS pages inside the heap. What the trim policy says does not matter:
     /// the program asked.
     pub fn trim(&mut self, keep: usize) -> bool {
-        let top = self.shrink_top(self.top_size.saturating_sub(keep));
+        let surplus = self.top_size.saturating_sub(keep);
+        let top = self.shrink_top(surplus, self.source.page_size());
         self.purge(0) > 0 || top
     }
 

@@ -37,7 +37,7 @@ impl<S: PageSource> Heap<S> {
     /// Gives back all that is idle but for `top_pad`.
     pub(crate) fn trim_after_idling(&mut self) {
         let pad = self.config.top_pad.0;
-        self.shrink_top(self.top_size.saturating_sub(pad));
+        self.shrink_top(self.top_size.saturating_sub(pad), self.source.page_size());
         self.purge(pad);
     }
 
@@ -53,7 +53,8 @@ impl<S: PageSource> Heap<S> {
             return;
         }
         let pad = self.config.top_pad.0;
-        self.shrink_top(surplus.min(self.top_size.saturating_sub(pad)));
+        let surplus_of_top = surplus.min(self.top_size.saturating_sub(pad));
+        self.shrink_top(surplus_of_top, self.break_step());
         let kept = idle - surplus;
         if self.idle() > kept {
             self.purge(kept);

@@ -127,7 +127,7 @@ impl<S: PageSource> Heap<S> {
     }
 
     /// The unit in bytes in which the end of the break moves.
-    fn break_step(&self) -> usize {
+    pub(super) fn break_step(&self) -> usize {
         let page = self.source.page_size();
         let huge = self.config.thp.0;
         if huge == 0 || self.counters.break_bytes < huge { page } else { page.max(HUGE_PAGE) }
@@ -247,19 +247,20 @@ impl<S: PageSource> Heap<S> {
     pub(super) fn trim_by_policy(&mut self) {
         let surplus = policy::surplus(&self.config, &self.thresholds, self.top_size);
         if surplus > 0 {
-            self.shrink_top(surplus);
+            self.shrink_top(surplus, self.break_step());
         }
     }
 
-    /// Gives the last `surplus` bytes of the top back, as far as they are
-    /// whole OS pages and not the top's header, and says whether any were.
-    pub(super) fn shrink_top(&mut self, surplus: usize) -> bool {
+    /// Gives the last `surplus` bytes of the top back, as far as that brings
+    /// its end to a multiple of `step`, whole OS pages, and spares its header;
+    /// says whether it gave any.
+    pub(super) fn shrink_top(&mut self, surplus: usize, step: usize) -> bool {
         let (Some(top), Some(mut segment)) = (self.top, self.segments) else {
             return false;
         };
         let end = top.address() + self.top_size;
         let lowest = (end - surplus).max(top.address() + HEADER);
-        let len = end - align_up(lowest, self.break_step()).min(end);
+        let len = end - align_up(lowest, step).min(end);
         if len == 0 {
             return false;
         }

@@ -150,6 +150,10 @@ impl<S: PageSource> Heap<S> {
     /// A new unit of a class, in the list of its tier.
     fn make_unit(&mut self, class: usize) -> Option<NonNull<Unit>> {
         self.make_unit_map()?;
+        // Such as a region where the break is blocked.
+        if self.units.uncovered.is_some() && self.units.uncovered == self.segments {
+            return None;
+        }
         let blocks = blocks_of(self.classes.size(class));
         let words = words_of(blocks);
         let record = self.allocate_inner(size_of::<Unit>() + words * size_of::<u64>())?;
@@ -163,6 +167,7 @@ impl<S: PageSource> Heap<S> {
             unsafe {
                 self.free_inner(record);
                 if let Some(place) = place {
+                    self.units.uncovered = self.segments;
                     self.reserve(place.start, State::Inner);
                     self.free_inner(place.start);
                 }

@@ -23,6 +23,7 @@ use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use super::chunk::HEADER;
+use super::segment::Segment;
 use crate::cache::STACK_BITS;
 use crate::config::{Config, Metadata};
 use crate::size_class::{Classes, GRAIN};
@@ -207,6 +208,8 @@ impl UnitMap {
 /// A heap's units.
 pub(super) struct Units {
     pub(super) map: Option<UnitMap>,
+    /// A segment that the map does not cover, as found when a unit was wanted.
+    pub(super) uncovered: Option<NonNull<Segment>>,
     /// The last class that they hold; 0 if there are to be none.
     pub(super) last: u8,
     /// ceil(2^32 / size) of each class: a division by it, exact below 2^15.
@@ -218,6 +221,7 @@ impl Units {
     pub(super) const fn new(config: &Config, classes: &Classes) -> Units {
         let mut units = Units {
             map: None,
+            uncovered: None,
             last: 0,
             reciprocals: [0; SMALL_LAST + 1],
             tiers: [[None; TIERS]; SMALL_LAST + 1],
