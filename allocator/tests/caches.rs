@@ -216,3 +216,50 @@ fn the_cache_keeps_what_its_size_allows_and_trim_empties_it() {
     let (none, small, large) = (kept("0"), kept("64K"), kept("1M"));
     assert!(none == 0 && small > 0 && large > 2 * small, "{none} {small} {large}");
 }
+
+#[test]
+#[ignore = "run by other tests in a process of its own"]
+fn child_aligns_small_blocks_over_and_over() {
+    let footprint = |rounds: usize| {
+        for round in 0..rounds {
+            for align in [64, 4096, 65_536] {
+                let block = ALLOCATOR.allocate(17 + round % 60 * 16, align).unwrap().start;
+                assert!(block.addr().get().is_multiple_of(align));
+                // SAFETY: a live block.
+                unsafe { ALLOCATOR.free(block) };
+            }
+        }
+        held(&ALLOCATOR.stats())
+    };
+    let (first, last) = (footprint(200), footprint(5_000));
+    assert!(last <= first + (512 << 10), "{first} grew to {last}");
+    assert!(ALLOCATOR.allocate(usize::MAX, 64).is_none());
+}
+
+#[test]
+fn aligned_small_blocks_do_not_pile_up() {
+    under_all_settings("child_aligns_small_blocks_over_and_over");
+}
+
+#[test]
+#[ignore = "run by other tests in a process of its own"]
+fn child_shrinks_in_place_and_frees_by_size() {
+    let before = ALLOCATOR.stats();
+    let block = ALLOCATOR.allocate(64, 16).unwrap().start;
+    // SAFETY: a live block, and the size that it has after realloc.
+    unsafe {
+        let block = ALLOCATOR.reallocate(block, 40, 16).unwrap();
+        ALLOCATOR.free_sized(block, 40, 16);
+    }
+    let after = ALLOCATOR.stats();
+    assert_eq!((after.live, after.live_blocks), (before.live, before.live_blocks));
+    assert_eq!(
+        (after.mapped_live, after.mapped_blocks),
+        (before.mapped_live, before.mapped_blocks)
+    );
+}
+
+#[test]
+fn the_accounts_know_a_cached_block_by_what_it_is() {
+    under_all_settings("child_shrinks_in_place_and_frees_by_size");
+}

@@ -6,7 +6,7 @@ use core::cell::UnsafeCell;
 use core::ptr::null_mut;
 
 use crate::lock::Lock;
-use crate::size_class::{CLASS_LAST, Classes};
+use crate::size_class::CLASS_LAST;
 
 /// The most blocks of one class.
 const SLOTS: usize = 1024;
@@ -90,12 +90,13 @@ impl Depot {
         })
     }
 
-    /// Blocks and bytes in transit.
-    pub(crate) fn held(&self, classes: &Classes) -> (usize, usize) {
-        (1..=classes.last()).fold((0, 0), |(blocks, bytes), class| {
-            let len = self.with(class, |inner| inner.len);
-            (blocks + len, bytes + len * classes.size(class))
-        })
+    /// Calls `each` with every block in transit.
+    pub(crate) fn each(&self, mut each: impl FnMut(*mut u8)) {
+        for class in 1..=CLASS_LAST {
+            self.with(class, |inner| {
+                inner.blocks[..inner.len].iter().for_each(|&block| each(block))
+            });
+        }
     }
 
     /// The locks, for `fork`.

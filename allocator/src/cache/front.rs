@@ -119,7 +119,7 @@ impl Front {
             return classes.of(size);
         }
         // A unit's blocks have the alignment that divides their size.
-        match classes.of(size.max(1).next_multiple_of(align)) {
+        match size.max(1).checked_next_multiple_of(align).map_or(0, |size| classes.of(size)) {
             class if class <= self.units_last() && classes.size(class).is_multiple_of(align) => {
                 class
             }

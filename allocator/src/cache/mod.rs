@@ -383,11 +383,14 @@ impl Cache {
         (1..=classes.last()).for_each(|class| self.stack(class).set_trap(now > 0));
     }
 
-    /// Blocks and bytes in the cache, as far as another thread can see.
-    pub(crate) fn held(&self, classes: &Classes) -> (usize, usize) {
-        (1..=classes.last()).fold((0, 0), |(blocks, bytes), class| {
-            let len = self.stack(class).len();
-            (blocks + len, bytes + len * classes.size(class))
-        })
+    /// Calls `each` with every block in the cache, as far as another thread
+    /// can see.
+    pub(crate) fn each(&self, mut each: impl FnMut(*mut u8)) {
+        for stack in &self.stacks {
+            for at in 0..stack.len() {
+                // SAFETY: a slot below the top.
+                each(unsafe { (*stack.base.add(at)).load(Ordering::Relaxed) });
+            }
+        }
     }
 }

@@ -1,7 +1,9 @@
 //! The accounts: what the heap holds, and for what.
 
 use core::fmt;
+use core::ptr::NonNull;
 
+use super::chunk::{Chunk, State};
 use super::segment::{self, Kind};
 use super::{HEADER, Heap};
 use crate::os::{Calls, PageSource};
@@ -145,6 +147,34 @@ impl fmt::Display for Stats {
 }
 
 impl<S: PageSource> Heap<S> {
+    /// Counts a block as cached that is counted as live.
+    ///
+    /// # Safety
+    ///
+    /// Null, or a block of this heap that a cache may have.
+    pub(crate) unsafe fn count_cached(&self, stats: &mut Stats, block: *mut u8) {
+        let Some(block) = NonNull::new(block) else { return };
+        let class = self.units.class_of(block);
+        // SAFETY: in no unit, hence a block with a header; chunks that are
+        // cached change only in whether they are.
+        let header = if class > 0 { None } else { unsafe { Chunk::of_block(block).get() } };
+        let (live, blocks, size) = match header {
+            None if class == 0 => return,
+            None => (&mut stats.live, &mut stats.live_blocks, self.classes.size(class)),
+            Some((size, State::Mapped)) => {
+                (&mut stats.mapped_live, &mut stats.mapped_blocks, size - HEADER)
+            }
+            Some((size, _)) => (&mut stats.live, &mut stats.live_blocks, size - HEADER),
+        };
+        // A block that just leaves its cache may be seen twice.
+        if *blocks > 0 && *live >= size {
+            *live -= size;
+            *blocks -= 1;
+            stats.cached += size;
+            stats.cached_blocks += 1;
+        }
+    }
+
     /// The accounts as they are now.
     pub fn stats(&self) -> Stats {
         let counters = &self.counters;

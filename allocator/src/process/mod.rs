@@ -289,20 +289,18 @@ impl Brkpoint {
     /// allocates or frees.
     pub fn stats(&self) -> Stats {
         self.with_caches(|heap, caches| {
-            let mut held = DEPOT.held(&heap.classes);
+            let mut stats = heap.stats();
+            // SAFETY: what is in a cache or in transit is freed and, as long as
+            // we have the lock, the heap's.
+            let mut count = |block| unsafe { heap.count_cached(&mut stats, block) };
+            DEPOT.each(&mut count);
             let mut next = *caches;
             while let Some(cache) = next {
                 // SAFETY: caches stay for ever.
                 let cache = unsafe { cache.as_ref() };
-                let (blocks, bytes) = cache.held(&heap.classes);
-                held = (held.0 + blocks, held.1 + bytes);
+                cache.each(&mut count);
                 next = cache.next;
             }
-            let mut stats = heap.stats();
-            stats.cached_blocks = held.0.min(stats.live_blocks);
-            stats.cached = held.1.min(stats.live);
-            stats.live_blocks -= stats.cached_blocks;
-            stats.live -= stats.cached;
             stats
         })
     }

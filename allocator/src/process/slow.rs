@@ -11,6 +11,9 @@ use crate::heap::{Block, cacheable, set_cached};
 use crate::os::raw;
 use crate::size_class::GRAIN;
 
+/// An alignment in bytes that few blocks have by chance.
+const APART: usize = 1 << 10;
+
 /// How many blocks are freed at a time when everything is given back.
 const BATCH: usize = 64;
 
@@ -52,7 +55,14 @@ impl Brkpoint {
             0 => {
                 // SAFETY: in no unit, so a block with a header.
                 match unsafe { cacheable(block, front.units_last() == 0) } {
-                    Ok(Some(usable)) => front.classes().within(usable),
+                    Ok(Some(usable)) => match front.classes().within(usable) {
+                        class if class > front.units_last() && !is_apart(block) => class,
+                        // A small block that no unit could give, mostly for its
+                        // alignment, or one that lies apart for the same reason,
+                        // is not kept: it would pin what is round it, and the
+                        // next request like it would not find it.
+                        _ => 0,
+                    },
                     Ok(None) => 0,
                     Err(misuse) => refuse("free", block, misuse),
                 }
@@ -328,6 +338,11 @@ impl Brkpoint {
             }
         });
     }
+}
+
+/// Whether a block with a header may have been aligned more than others are.
+fn is_apart(block: NonNull<u8>) -> bool {
+    block.addr().get().is_multiple_of(APART)
 }
 
 /// Marks chunks that leave a cache live.
