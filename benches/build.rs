@@ -1,27 +1,50 @@
-//! Builds the libraries that are preloaded: ours and the peers'.
+//! Builds the libraries that are preloaded, and the workers with an allocator
+//! linked into each: ours and the peers'.
 //!
-//! `cargo run` and `cargo test` build no cdylib that nothing depends on, so this
-//! script runs cargo once more for each of the two workspaces. Both share one
-//! target directory among all profiles, clippy and tests: C and C++ are compiled
-//! once. The library learns where they are from two variables:
-//! `BUILT_PRELOAD_DIR` and `BUILT_PRELOAD_LIBRARIES` (names between colons).
+//! `cargo run` and `cargo test` build no cdylib that nothing depends on, and one
+//! program has one global allocator, so this script runs cargo once more for each
+//! of the two workspaces. Both share one target directory among all profiles,
+//! clippy and tests: C and C++ are compiled once. The library learns what there is
+//! from two variables: `BUILT_DIR` and `BUILT_FILES` (names between colons).
 
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, exit};
 
-/// Our own library.
-const OURS: [&str; 1] = ["brkpoint-malloc"];
+/// A package, and what it leaves.
+struct Package {
+    name: String,
+    files: Vec<String>,
+}
 
-/// The peers behind each feature: packages of `peers/`.
-const PEERS: [(&str, &[&str]); 2] = [
-    (
-        "PEERS",
-        &["brkpoint-jemalloc", "brkpoint-mimalloc", "brkpoint-rpmalloc", "brkpoint-snmalloc"],
-    ),
-    ("TCMALLOC", &["brkpoint-tcmalloc"]),
-];
+/// The peers behind each feature.
+const PEERS: [(&str, &[&str]); 2] =
+    [("PEERS", &["jemalloc", "mimalloc", "rpmalloc", "snmalloc"]), ("TCMALLOC", &["tcmalloc"])];
+
+/// The allocators that need no C, linked: of one package in `peers/`.
+const LINKED: [&str; 3] = ["brkpoint", "glibc", "limit"];
+
+impl Package {
+    /// Our library, which is preloaded.
+    fn ours() -> Package {
+        Package { name: "brkpoint-malloc".into(), files: vec!["libbrkpoint_malloc.so".into()] }
+    }
+
+    fn linked() -> Package {
+        Package { name: "brkpoint-linked".into(), files: LINKED.map(worker).into() }
+    }
+
+    fn peer(name: &str) -> Package {
+        let files = vec![format!("libbrkpoint_{name}.so"), worker(name)];
+        Package { name: format!("brkpoint-{name}"), files }
+    }
+}
+
+/// The file of the worker into which allocator `name` is linked.
+fn worker(name: &str) -> String {
+    format!("linked-{name}")
+}
 
 /// Variables that cargo, clippy or a user set for the outer build and that would
 /// change the inner one, or make cargo believe that it changed.
@@ -51,27 +74,25 @@ fn main() {
     let build = Build::new();
     watch(&here.join("build.rs"));
     println!("cargo::rustc-env=BUILT_VERSION={}", version(root));
-    for ours in ["Cargo.toml", "Cargo.lock", "allocator"] {
+    for ours in ["Cargo.toml", "Cargo.lock", "allocator", "reports/src", "workloads/src"] {
         watch(&root.join(ours));
     }
-    build.run(root, &OURS);
-    let mut libraries = OURS.map(library).to_vec();
+    watch(&here.join("worker"));
+    let ours = [Package::ours()];
+    build.run(root, &ours);
 
     let asked = |feature: &str| env::var_os(format!("CARGO_FEATURE_{feature}")).is_some();
-    let peers: Vec<&str> = PEERS
-        .iter()
-        .filter(|(feature, _)| asked(feature))
-        .flat_map(|(_, names)| *names)
-        .copied()
-        .collect();
-    if !peers.is_empty() {
-        let peers_dir = here.join("peers");
-        watch_members(&peers_dir);
-        build.run(&peers_dir, &peers);
-        libraries.extend(peers.iter().map(|name| library(name)));
-    }
-    println!("cargo::rustc-env=BUILT_PRELOAD_DIR={}", build.output.display());
-    println!("cargo::rustc-env=BUILT_PRELOAD_LIBRARIES={}", libraries.join(":"));
+    let peers = PEERS.iter().filter(|(feature, _)| asked(feature)).flat_map(|(_, names)| *names);
+    let mut others = vec![Package::linked()];
+    others.extend(peers.map(|name| Package::peer(name)));
+    let peers_dir = here.join("peers");
+    watch_members(&peers_dir);
+    build.run(&peers_dir, &others);
+
+    let files = ours.iter().chain(&others).flat_map(|package| &package.files);
+    let files: Vec<&str> = files.map(String::as_str).collect();
+    println!("cargo::rustc-env=BUILT_DIR={}", build.output.display());
+    println!("cargo::rustc-env=BUILT_FILES={}", files.join(":"));
 }
 
 /// The package's version, and in a checkout the commit.
@@ -90,11 +111,6 @@ fn version(root: &Path) -> String {
         }
         _ => version,
     }
-}
-
-/// The file that the cdylib of `package` is.
-fn library(package: &str) -> String {
-    format!("lib{}.so", package.replace('-', "_"))
 }
 
 fn variable(name: &str) -> String {
@@ -120,7 +136,7 @@ struct Build {
     target_dir: PathBuf,
     /// The triple, where it is not the host's.
     cross: Option<String>,
-    /// Where the libraries end up.
+    /// Where libraries and programs end up.
     output: PathBuf,
 }
 
@@ -140,12 +156,12 @@ impl Build {
     }
 
     /// Builds `packages` of `workspace`, or explains why not and ends the script.
-    fn run(&self, workspace: &Path, packages: &[&str]) {
+    fn run(&self, workspace: &Path, packages: &[Package]) {
         // In the workspace's own folder, for the sake of its .cargo/config.toml.
         let mut cargo = Command::new(variable("CARGO"));
         cargo.current_dir(workspace).args(["build", "--release", "--target-dir"]);
         cargo.arg(&self.target_dir);
-        cargo.args(packages.iter().flat_map(|package| ["--package", package]));
+        cargo.args(packages.iter().flat_map(|package| ["--package", &package.name]));
         cargo.args(self.cross.iter().flat_map(|triple| ["--target", triple]));
         for (name, _) in env::vars_os() {
             let Some(text) = name.to_str() else { continue };
@@ -159,7 +175,8 @@ impl Build {
         let log = String::from_utf8_lossy(&output.stderr);
         let missing = packages
             .iter()
-            .map(|name| self.output.join(library(name)))
+            .flat_map(|package| &package.files)
+            .map(|name| self.output.join(name))
             .find(|path| !path.is_file());
         if output.status.success() && missing.is_none() {
             return;
@@ -171,13 +188,14 @@ impl Build {
 }
 
 /// Says on stderr, which cargo shows, what went wrong and what to do.
-fn explain(workspace: &Path, packages: &[&str], log: &str, missing: Option<&Path>) {
+fn explain(workspace: &Path, packages: &[Package], log: &str, missing: Option<&Path>) {
+    let names: Vec<&str> = packages.iter().map(|package| package.name.as_str()).collect();
     let failed = log.lines().find(|line| {
         line.contains("could not compile `") || line.contains("custom build command for `")
     });
     eprintln!(
-        "cannot build the libraries to preload ({}) in {}",
-        packages.join(", "),
+        "cannot build what is preloaded or linked ({}) in {}",
+        names.join(", "),
         workspace.display()
     );
     eprintln!("{}", failed.unwrap_or("cargo failed before it compiled anything").trim());
@@ -195,7 +213,7 @@ fn explain(workspace: &Path, packages: &[&str], log: &str, missing: Option<&Path
     for line in &lines[lines.len().saturating_sub(40)..] {
         eprintln!("  {line}");
     }
-    if packages != OURS {
+    if packages.len() > 1 {
         eprintln!("`cargo build --no-default-features` builds brkpoint without the peers");
     }
 }

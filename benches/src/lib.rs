@@ -7,8 +7,8 @@
 //! runner     a plan -> interleaved fresh processes -> one record each
 //! measure    one cell under one instrument
 //! supervise  a process tree under exactly one instrument
-//! worker     our workloads, as a process that is measured from inside
-//! marker     how a worker tells the supervisor which part counts
+//! worker     our workloads, as a process that is measured from inside (a crate of
+//!            its own, which is also linked with one allocator each)
 //! journal    the record file, appended a line at a time
 //! machine, version    where and by what it was measured
 //! ```
@@ -19,10 +19,10 @@ pub mod cli;
 pub mod engine;
 pub mod journal;
 pub mod machine;
-pub mod marker;
 pub mod measure;
 pub mod plan;
 pub mod runner;
 pub mod supervise;
 pub mod version;
-pub mod worker;
+
+pub use brkpoint_worker as worker;

@@ -6,10 +6,9 @@ use std::path::Path;
 use brkpoint_reports::record::{Exit, Metric, Pass, Series};
 
 use crate::engine::Arm;
-use crate::marker;
 use crate::plan::{Plan, Work};
 use crate::supervise::{self, Call, Launch, LaunchError, Observation, Stop, Tracer};
-use crate::worker;
+use crate::worker::{self, Answer, marker};
 
 /// What one process showed: the fields of a sample that are not in its request.
 #[derive(Debug, Default)]
@@ -87,9 +86,9 @@ pub fn one(
 
 fn launch(arm: &Arm, work: &Work, pass: Pass, plan: &Plan, executable: &Path) -> Launch {
     let (program, args, stdin) = match work {
-        Work::Synthetic { name, scale } => {
+        Work::Synthetic { name, scale, .. } => {
             let args = worker::run_arguments(name, pass, plan.seed, *scale);
-            (executable.as_os_str().to_owned(), args, None)
+            (arm.program.as_deref().unwrap_or(executable).into(), args, None)
         }
         Work::Command { program, args, stdin, .. } => {
             (program.clone(), args.clone(), stdin.clone())
@@ -185,14 +184,14 @@ fn driven(measured: &mut Measured, seen: &Observation, pass: Pass, arm: &Arm) {
     if measured.error.is_some() {
         return;
     }
-    let answer = match worker::Answer::read(seen) {
+    let answer = match answer(seen) {
         Ok(answer) => answer,
         Err(why) => {
             measured.error = Some(with_last_words(format!("{}: {why}", seen.exit), seen));
             return;
         }
     };
-    measured.error = answer.contradicts(arm);
+    measured.error = arm.contradicted_by(&answer);
     measured.digest = Some(answer.digest);
     measured.notes.extend(answer.notes);
     let times = [answer.wall_s, answer.user_s, answer.sys_s];
@@ -202,7 +201,18 @@ fn driven(measured: &mut Measured, seen: &Observation, pass: Pass, arm: &Arm) {
             (Metric::PeakRssBytes, answer.peak_rss_bytes as f64),
             (Metric::BaselineRssBytes, answer.baseline_rss_bytes as f64),
             (Metric::PeakLiveBytes, answer.peak_live_bytes as f64),
+            (Metric::KeptRssBytes, answer.kept_rss_bytes as f64),
+            (Metric::TableBytes, answer.table_bytes as f64),
         ]);
         measured.series = answer.series;
     }
+}
+
+/// What the worker printed, or what is wrong with it.
+fn answer(seen: &Observation) -> Result<Answer, String> {
+    let text = seen.stdout.read().map_err(|error| format!("the worker's answer: {error}"))?;
+    if text.trim_ascii().is_empty() {
+        return Err("the worker gave no answer".to_owned());
+    }
+    serde_json::from_slice(&text).map_err(|error| format!("the worker's answer: {error}"))
 }

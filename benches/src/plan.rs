@@ -4,7 +4,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use brkpoint_reports::record::{Cell, Role};
+use brkpoint_reports::record::{Cell, Pass, Role};
+use brkpoint_workloads::synthetic::{self, Workload};
 
 use crate::engine::Arm;
 
@@ -24,6 +25,8 @@ pub struct Plan {
     pub works: Vec<Work>,
     /// Timed samples of each cell.
     pub rounds: u32,
+    /// Of these rounds, the first so many sample memory as well.
+    pub memory_rounds: u32,
     /// No round starts after this long.
     pub budget: Option<Duration>,
     /// A process that runs longer is killed and recorded as timed out.
@@ -41,6 +44,8 @@ pub enum Work {
         name: &'static str,
         /// How much of it: 1 is the usual amount.
         scale: f64,
+        /// What is measured of it.
+        passes: &'static [Pass],
     },
     /// Any program.
     Command {
@@ -56,11 +61,31 @@ pub enum Work {
 }
 
 impl Work {
+    /// A workload of ours, with all that can be measured of it.
+    pub fn synthetic(workload: &Workload, scale: f64) -> Work {
+        let passes: &[Pass] = if workload.idles() { &[Pass::Memory] } else { &Pass::ALL };
+        Work::Synthetic { name: workload.name, scale, passes }
+    }
+
     /// A command with the label a person would type.
     pub fn command(program: OsString, args: Vec<OsString>, stdin: Option<PathBuf>) -> Work {
         let label =
             std::iter::once(&program).chain(&args).map(quoted).collect::<Vec<_>>().join(" ");
         Work::Command { label, program, args, stdin }
+    }
+
+    /// What is measured of it.
+    pub fn passes(&self) -> &'static [Pass] {
+        match self {
+            Work::Synthetic { passes, .. } => passes,
+            Work::Command { .. } => &Pass::ALL,
+        }
+    }
+
+    /// Whether it mostly sleeps: then all engines are measured at the same time.
+    pub fn idles(&self) -> bool {
+        let Work::Synthetic { name, .. } = self else { return false };
+        synthetic::find(name).is_some_and(|workload| workload.idles())
     }
 
     /// The name in records and tables.

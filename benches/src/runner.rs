@@ -5,7 +5,9 @@
 //! soon as its process has ended, so that an interrupted run keeps what it has.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::resume_unwind;
 use std::path::Path;
+use std::thread;
 use std::time::Instant;
 
 use brkpoint_reports::record::{Cell, Line, Metric, Pass, Role, Run, SCHEMA, Sample};
@@ -13,7 +15,6 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_pcg::Pcg64Mcg;
 
-use crate::engine::Arm;
 use crate::journal::{Journal, JournalError};
 use crate::measure::{self, Failure, Measured};
 use crate::plan::{Entry, Plan, Work};
@@ -112,12 +113,14 @@ impl<'a> Running<'a> {
                     let mut due = self.due(work, pass, round);
                     due.shuffle(&mut order);
                     let total = begun + self.left_at(round);
-                    for (entry, cell) in due {
-                        progress.step(done, total.max(done + 1), &cell, pass);
-                        if !self.one(entry.arm, cell, work, pass, round)? {
+                    // What sleeps is not disturbed by neighbours.
+                    let together = if work.idles() { due.len().max(1) } else { 1 };
+                    for due in due.chunks(together) {
+                        progress.step(done, total.max(done + 1), &due[0].1, pass);
+                        if !self.measure(due, work, pass, round)? {
                             return Ok(Outcome { lines: self.lines, interrupted: true });
                         }
-                        done += 1;
+                        done += due.len() as u64;
                     }
                 }
             }
@@ -143,6 +146,11 @@ impl<'a> Running<'a> {
 
     /// The entries that `pass` takes in `round`, with their cells.
     fn due(&self, work: &Work, pass: Pass, round: u32) -> Vec<(Entry<'a>, Cell)> {
+        if !work.passes().contains(&pass)
+            || pass == Pass::Memory && round >= self.plan.memory_rounds
+        {
+            return Vec::new();
+        }
         let all = self.entries.iter().map(|entry| (*entry, entry.cell(work)));
         let alive = all.filter(|(_, cell)| !self.failed.contains(cell));
         if pass != Pass::Counts || round < EXACT_AFTER {
@@ -173,22 +181,53 @@ impl<'a> Running<'a> {
         before + u64::from(after) * self.in_round(settled)
     }
 
-    /// Measures one process; `false`: interrupted.
-    fn one(
+    /// Measures a process of each of `due`, at the same time; `false`: interrupted.
+    fn measure(
         &mut self,
-        arm: &Arm,
-        cell: Cell,
+        due: &[(Entry<'a>, Cell)],
         work: &Work,
         pass: Pass,
         round: u32,
     ) -> Result<bool, RunError> {
         let at_s = self.started.elapsed().as_secs_f64();
-        let measured = match measure::one(arm, work, pass, self.plan, self.executable, self.stop) {
-            Ok(measured) => measured,
-            Err(Failure::Interrupted) => return Ok(false),
-            Err(Failure::SetUp(why)) if !self.measured => return Err(RunError::SetUp(why)),
-            Err(Failure::SetUp(why)) => Measured::failed(why),
+        let (plan, executable, stop) = (self.plan, self.executable, self.stop);
+        let one = |arm| measure::one(arm, work, pass, plan, executable, stop);
+        let results: Vec<Result<Measured, Failure>> = match due {
+            [(entry, _)] => vec![one(entry.arm)],
+            _ => thread::scope(|scope| {
+                let one = &one;
+                let spawn = |(entry, _): &(Entry<'a>, Cell)| {
+                    let arm = entry.arm;
+                    scope.spawn(move || one(arm))
+                };
+                let threads: Vec<_> = due.iter().map(spawn).collect();
+                let join = |thread: thread::ScopedJoinHandle<'_, _>| {
+                    thread.join().unwrap_or_else(|panic| resume_unwind(panic))
+                };
+                threads.into_iter().map(join).collect()
+            }),
         };
+        for ((_, cell), result) in due.iter().zip(results) {
+            let measured = match result {
+                Ok(measured) => measured,
+                Err(Failure::Interrupted) => return Ok(false),
+                Err(Failure::SetUp(why)) if !self.measured => return Err(RunError::SetUp(why)),
+                Err(Failure::SetUp(why)) => Measured::failed(why),
+            };
+            self.keep(measured, cell.clone(), pass, round, at_s)?;
+        }
+        Ok(true)
+    }
+
+    /// Appends the record of a process.
+    fn keep(
+        &mut self,
+        measured: Measured,
+        cell: Cell,
+        pass: Pass,
+        round: u32,
+        at_s: f64,
+    ) -> Result<(), RunError> {
         self.measured = true;
         if measured.error.is_some() {
             self.failed.insert(cell.clone());
@@ -212,8 +251,7 @@ impl<'a> Running<'a> {
             digest: measured.digest,
             not_covered: measured.not_covered,
             notes: measured.notes,
-        }))?;
-        Ok(true)
+        }))
     }
 
     fn write(&mut self, line: Line) -> Result<(), RunError> {

@@ -5,7 +5,7 @@ mod engine_support;
 
 use std::fs;
 
-use brkpoint::marker::MAGIC;
+use brkpoint::worker::marker::MAGIC;
 use brkpoint::worker::run_arguments;
 use brkpoint_reports::record::Pass;
 use engine_support::{arm, printed, strace};

@@ -8,10 +8,14 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
+use brkpoint::engine::{Arm, Engines};
 use brkpoint::worker::{Answer, run_arguments};
 use brkpoint_reports::record::Pass;
 use brkpoint_workloads::synthetic;
-use engine_support::{arm, arms, output, printed, strace, under, worker};
+use engine_support::{arm, arms, linked_arms, output, printed, strace, strace_of, under, worker};
+
+/// Little of everything: debug builds are slow.
+const LITTLE: f64 = 0.01;
 
 const PASSES: [Pass; 3] = [Pass::Time, Pass::Counts, Pass::Memory];
 
@@ -23,6 +27,11 @@ fn run(name: &str, pass: Pass, scale: f64) -> Command {
     let mut command = under(&arm("glibc"), worker());
     command.args(run_arguments(name, pass, 7, scale));
     command
+}
+
+fn run_under(engine: &str) -> Answer {
+    let mut command = under(&arm(engine), worker());
+    answer(command.args(run_arguments("pair-64", Pass::Time, 7, LITTLE)))
 }
 
 #[test]
@@ -59,20 +68,20 @@ fn so_they_are_for_an_unprivileged_user() {
 
 #[test]
 fn the_digest_is_the_same_under_every_engine_and_in_every_pass() {
+    let arms: Vec<Arm> = arms().into_iter().chain(linked_arms()).collect();
     for workload in synthetic::ALL {
-        let reference = answer(&mut run(workload.name, Pass::Time, 0.02));
-        for arm in arms() {
-            for pass in PASSES {
-                let mut command = under(&arm, worker());
-                let got = answer(command.args(run_arguments(workload.name, pass, 7, 0.02)));
-                let at = format!("{} under {} {}", workload.name, arm.engine, arm.version);
-                assert_eq!(
-                    (got.digest.as_str(), got.ops),
-                    (reference.digest.as_str(), reference.ops),
-                    "{at}"
-                );
-                assert_eq!(got.contradicts(&arm), None, "{at}");
-            }
+        let reference = answer(&mut run(workload.name, Pass::Time, LITTLE));
+        // Every pass, but not every pass of every cell: there are hundreds.
+        for (arm, pass) in arms.iter().zip(PASSES.into_iter().cycle()) {
+            let mut command = under(arm, arm.program.as_deref().unwrap_or(worker()));
+            let got = answer(command.args(run_arguments(workload.name, pass, 7, LITTLE)));
+            let at = format!("{} under {} {}", workload.name, arm.engine, arm.version);
+            assert_eq!(
+                (got.digest.as_str(), got.ops),
+                (reference.digest.as_str(), reference.ops),
+                "{at}"
+            );
+            assert_eq!(arm.contradicted_by(&got), None, "{at}");
         }
     }
 }
@@ -80,8 +89,56 @@ fn the_digest_is_the_same_under_every_engine_and_in_every_pass() {
 #[test]
 fn an_answer_of_another_allocator_contradicts_its_arm() {
     let glibc = answer(&mut run("small-churn", Pass::Time, 0.01));
-    let why = glibc.contradicts(&arm("brkpoint")).expect("a contradiction");
+    let why = arm("brkpoint").contradicted_by(&glibc).expect("a contradiction");
     assert!(why.contains("brkpoint") && why.contains("libc"), "{why}");
+}
+
+#[test]
+fn a_linked_worker_tells_which_allocator_is_in_it() {
+    let linked = linked_arms();
+    let named = |name: &str| linked.iter().find(|arm| arm.engine == name).expect("is built");
+    let (ours, glibc) = (named("brkpoint"), named("glibc"));
+    let small = |arm: &Arm| {
+        let mut command = under(arm, arm.program.as_deref().expect("is linked"));
+        answer(command.args(run_arguments("pair-64", Pass::Time, 7, LITTLE)))
+    };
+    // The C library's own version, whichever way it comes in.
+    assert_eq!(glibc.version, arm("glibc").version);
+    assert_eq!(ours.version, arm("brkpoint").version);
+    let answer = small(ours);
+    assert_eq!(ours.contradicted_by(&answer), None);
+    let why = glibc.contradicted_by(&answer).expect("another allocator");
+    assert!(why.contains("glibc") && why.contains("brkpoint"), "{why}");
+    // Neither passes for a preloaded one.
+    assert!(arm("glibc").contradicted_by(&small(glibc)).is_some());
+    assert!(glibc.contradicted_by(&run_under("glibc")).is_some());
+}
+
+#[test]
+fn a_linked_allocator_takes_its_settings_from_the_environment() {
+    let spec = "brkpoint:preset=mmap-only".parse().expect("a spec");
+    let mapped = Engines::builtin().resolve_linked(&spec).expect("ours is built");
+    let calls = |arm: &Arm| {
+        let directory = tempfile::tempdir().expect("a directory");
+        let log = directory.path().join("log");
+        let mut strace = strace_of(arm, &log, arm.program.as_deref().expect("is linked"));
+        printed(strace.args(run_arguments("pair-64", Pass::Time, 7, 0.0001)));
+        names(&fs::read_to_string(&log).expect("a log")).iter().filter(|n| *n == "mmap").count()
+    };
+    let default = Engines::builtin().resolve_linked(&"brkpoint".parse().expect("a spec"));
+    let (mapped, default) = (calls(&mapped), calls(&default.expect("ours is built")));
+    assert!(mapped > default + 400, "each of 400 blocks is mapped: {mapped}, {default}");
+}
+
+#[test]
+fn nobody_mistakes_a_linked_worker_for_a_program() {
+    for arm in linked_arms() {
+        let program = arm.program.as_deref().expect("is linked");
+        let output = output(Command::new(program).arg("run"));
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(said.contains(&arm.engine), "{said}");
+    }
 }
 
 #[test]
@@ -146,6 +203,8 @@ fn the_memory_pass_sees_what_is_live_and_what_is_kept() {
     let resident = seen.peak_rss_bytes - seen.baseline_rss_bytes;
     assert!(resident + behind >= seen.peak_live_bytes, "{resident} {}", seen.peak_live_bytes);
     assert!(seen.baseline_rss_bytes < 16 << 20, "{}", seen.baseline_rss_bytes);
+    assert_eq!(Some(&seen.kept_rss_bytes), series.rss_bytes.last());
+    assert!(seen.table_bytes > 0 && seen.table_bytes < seen.baseline_rss_bytes);
     assert!(seen.notes.is_empty(), "{:?}", seen.notes);
 }
 

@@ -12,6 +12,7 @@
 //! labels  a short name for each engine with its settings
 //! figure  the samples of one metric of one cell -> Figure
 //! analysis, notes, words    Records -> Report: figures, notes, a verdict in words
+//! ranking Records -> how allocators rank over rows, and tables of it
 //! rows    Report -> JSON lines     text  Report -> a terminal's tables
 //! svg     Report -> plots          html  Report -> the page
 //! units   figures as people read them
@@ -34,6 +35,7 @@ mod html;
 mod judge;
 mod labels;
 mod notes;
+pub mod ranking;
 mod read;
 pub mod record;
 mod rows;

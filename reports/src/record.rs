@@ -288,6 +288,10 @@ metrics! {
     BaselineRssBytes = "baseline_rss_bytes", Bytes, Memory;
     /// Most live bytes at one moment, where the workload knows them.
     PeakLiveBytes = "peak_live_bytes", Bytes, Memory;
+    /// Resident bytes of a driven workload's process when it has freed everything.
+    KeptRssBytes = "kept_rss_bytes", Bytes, Memory;
+    /// Bytes of a driven workload's own tables: a part of all its RSS.
+    TableBytes = "table_bytes", Bytes, Memory;
 }
 
 impl fmt::Display for Metric {

@@ -13,8 +13,8 @@ use crate::units;
 const MIN_WIDTH: usize = labels::COLUMNS + 26;
 
 const GREEN: &str = "\x1b[32m";
-const RED: &str = "\x1b[31m";
-const BOLD: &str = "\x1b[1m";
+pub(crate) const RED: &str = "\x1b[31m";
+pub(crate) const BOLD: &str = "\x1b[1m";
 const DIM: &str = "\x1b[2m";
 const PLAIN: &str = "\x1b[0m";
 
@@ -47,9 +47,9 @@ const COLUMNS: &[Column] = &[
 
 /// Text of a table, and how it is coloured.
 #[derive(Clone)]
-struct Entry {
-    text: String,
-    style: &'static str,
+pub(crate) struct Entry {
+    pub text: String,
+    pub style: &'static str,
 }
 
 impl Report {
@@ -122,7 +122,8 @@ impl Report {
             used += needed;
             blocks.last_mut().expect("there is a first block").push(entries);
         }
-        let blocks: Vec<Vec<String>> = blocks.iter().map(|block| lines(block, colour)).collect();
+        let blocks: Vec<Vec<String>> =
+            blocks.iter().map(|block| side_by_side(block, colour)).collect();
         blocks.join(&String::new())
     }
 
@@ -181,7 +182,7 @@ fn style(verdict: Option<Verdict>) -> &'static str {
     }
 }
 
-fn plain(text: &str) -> Entry {
+pub(crate) fn plain(text: &str) -> Entry {
     Entry { text: text.to_owned(), style: "" }
 }
 
@@ -190,7 +191,7 @@ fn column_width(entries: &[Entry]) -> usize {
 }
 
 /// Columns side by side: the first flush left, figures flush right.
-fn lines(columns: &[Vec<Entry>], colour: bool) -> Vec<String> {
+pub(crate) fn side_by_side(columns: &[Vec<Entry>], colour: bool) -> Vec<String> {
     let widths: Vec<usize> = columns.iter().map(|column| column_width(column)).collect();
     let rows = columns.first().map_or(0, Vec::len);
     (0..rows)
@@ -211,7 +212,7 @@ fn lines(columns: &[Vec<Entry>], colour: bool) -> Vec<String> {
         .collect()
 }
 
-fn paint(text: &str, style: &str, colour: bool) -> String {
+pub(crate) fn paint(text: &str, style: &str, colour: bool) -> String {
     match colour && !style.is_empty() {
         true => format!("{style}{text}{PLAIN}"),
         false => text.to_owned(),
@@ -220,7 +221,7 @@ fn paint(text: &str, style: &str, colour: bool) -> String {
 
 /// `text` in lines of at most `width` columns, each after `indent`; a word that
 /// is longer than that is broken.
-fn wrap(text: &str, width: usize, indent: &str) -> String {
+pub(crate) fn wrap(text: &str, width: usize, indent: &str) -> String {
     let mut out = String::new();
     let mut line = String::new();
     let mut flush = |line: &mut String| {

@@ -57,7 +57,7 @@ pub(crate) fn ratio_interval(estimate: crate::stats::Estimate) -> String {
     }
 }
 
-fn ratio_number(value: f64) -> String {
+pub(crate) fn ratio_number(value: f64) -> String {
     match value {
         v if v >= 99.95 => grouped(v),
         v if v >= 9.995 => format!("{v:.1}"),

@@ -8,4 +8,7 @@ fn main() {
     for argument in ["-lstdc++", "-lgcc_s", "-lm", "-Wl,--defsym=rust_eh_personality=0"] {
         println!("cargo::rustc-cdylib-link-arg={argument}");
     }
+    for argument in ["-lstdc++", "-lm"] {
+        println!("cargo::rustc-link-arg-bins={argument}");
+    }
 }

@@ -89,6 +89,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<u8> {
         arms,
         works,
         rounds: arguments.rounds,
+        memory_rounds: arguments.rounds,
         budget: None,
         timeout: arguments.timeout,
         seed: arguments.seed,
@@ -141,7 +142,7 @@ fn works(arguments: &Arguments) -> anyhow::Result<Vec<Work>> {
         };
         let twice = works.iter().any(|work: &Work| work.label() == workload.name);
         ensure!(!twice, "workload {name} is given twice");
-        works.push(Work::Synthetic { name: workload.name, scale: arguments.scale });
+        works.push(Work::synthetic(workload, arguments.scale));
     }
     ensure!(
         !works.is_empty(),

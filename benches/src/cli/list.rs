@@ -40,6 +40,7 @@ enum Entry<'a> {
     },
     Workload {
         name: &'a str,
+        group: String,
         about: &'a str,
     },
 }
@@ -67,7 +68,10 @@ pub fn run(arguments: Arguments) -> anyhow::Result<u8> {
         let (name, about) = (&engine.name, &engine.about);
         entries.push(Entry::Engine { name, about, version, error, knobs: knobs(engine) });
     }
-    entries.extend(synthetic::ALL.iter().map(|w| Entry::Workload { name: w.name, about: w.about }));
+    entries.extend(synthetic::ALL.iter().map(|w| {
+        let group = w.group.to_string();
+        Entry::Workload { name: w.name, group, about: w.about }
+    }));
     output::print(&if arguments.json { json(&entries)? } else { text(&entries, arguments.knobs) })?;
     Ok(0)
 }
@@ -102,6 +106,7 @@ fn state(version: &Option<String>) -> &str {
 fn text(entries: &[Entry<'_>], with_knobs: bool) -> String {
     let mut engines = String::from("Engines (-e ENGINE, or -e ENGINE:knob=value,...)\n");
     let mut workloads = String::from("\nWorkloads (-w NAME)\n");
+    let mut last_group = "";
     let states = entries.iter().map(|entry| match entry {
         Entry::Engine { version, .. } => state(version).len(),
         Entry::Workload { .. } => 0,
@@ -123,7 +128,13 @@ fn text(entries: &[Entry<'_>], with_knobs: bool) -> String {
                         .try_for_each(|what| writeln!(engines, "{:25}switches off {what}", ""))
                 })
             }
-            Entry::Workload { name, about } => writeln!(workloads, "  {name:<14} {about}"),
+            Entry::Workload { name, group, about } => {
+                if group != last_group {
+                    let _ = writeln!(workloads, "  {group}:");
+                    last_group = group;
+                }
+                writeln!(workloads, "    {name:<14} {about}")
+            }
         };
     }
     if !with_knobs {

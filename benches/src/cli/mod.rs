@@ -1,5 +1,6 @@
 //! The command line: one verb a file.
 
+pub mod allocators;
 mod compare;
 mod list;
 mod output;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use brkpoint_reports::Records;
+use brkpoint_workloads::synthetic::Group;
 
 use super::{output, run};
 use crate::engine::Engines;
@@ -45,6 +46,7 @@ pub fn run() -> anyhow::Result<u8> {
         arms: run::present(Engines::builtin(), Engines::builtin().tour())?,
         works: works(&records)?,
         rounds: ROUNDS,
+        memory_rounds: ROUNDS,
         budget: Some(BUDGET),
         timeout: TIMEOUT,
         seed: 1,
@@ -57,11 +59,12 @@ pub fn run() -> anyhow::Result<u8> {
     run::finish(&report, outcome.interrupted, &records)
 }
 
-/// The workloads of the registry, and commands that such a machine has.
+/// Three workloads of the registry, and commands that such a machine has.
 fn works(records: &Path) -> anyhow::Result<Vec<Work>> {
     let mut works: Vec<Work> = brkpoint_workloads::synthetic::ALL
         .iter()
-        .map(|workload| Work::Synthetic { name: workload.name, scale: 1.0 })
+        .filter(|workload| workload.group == Group::Tour)
+        .map(|workload| Work::synthetic(workload, 1.0))
         .collect();
     let source = records.with_file_name("tour.c");
     output::write(&source, PROGRAM)

@@ -8,6 +8,7 @@ use super::environment::{self, PRELOAD, Variables};
 use super::near::near;
 use super::probe::{self, Expected};
 use super::{ArmSpec, Engine, EngineError, Engines, library};
+use crate::worker::Answer;
 
 /// An engine under settings: a process with this environment runs under it, and
 /// one did.
@@ -25,7 +26,10 @@ pub struct Arm {
     pub env_remove: Vec<OsString>,
     /// The library that is preloaded; none for the process's own malloc.
     pub library: Option<PathBuf>,
-    /// Path of the object whose `malloc` answered, as the dynamic linker names it.
+    /// The worker into which it is linked; none if it can serve any program.
+    pub program: Option<PathBuf>,
+    /// Path of the object that answered: whose `malloc` it was, as the dynamic
+    /// linker names it, or the program into which it is linked.
     pub object: String,
     /// The settings as a user's shell takes them, `NAME=value` separated by
     /// spaces; empty at the defaults.
@@ -44,15 +48,43 @@ impl Engines {
         if spec.engine.contains('/') {
             return self.resolve_library(spec, worker);
         }
-        let engine = self.get(&spec.engine).ok_or_else(|| EngineError::Unknown {
+        let engine = self.known(spec)?;
+        let library = library::of(engine)?;
+        self.prove(engine, spec, library, None, worker)
+    }
+
+    /// As [`resolve`](Self::resolve), of the worker into which the engine is
+    /// linked: it tells which.
+    ///
+    /// # Errors
+    /// As `resolve`, and an engine that there is no such worker of.
+    pub fn resolve_linked(&self, spec: &ArmSpec) -> Result<Arm, EngineError> {
+        let engine = self.known(spec)?;
+        let program = library::linked(engine)?;
+        self.prove(engine, spec, None, Some(program.clone()), &program)
+    }
+
+    fn known(&self, spec: &ArmSpec) -> Result<&Engine, EngineError> {
+        self.get(&spec.engine).ok_or_else(|| EngineError::Unknown {
             name: spec.engine.clone(),
             near: near(&spec.engine, self.iter().map(|engine| engine.name.as_str())),
             known: list(self.iter().map(|engine| engine.name.as_str())),
-        })?;
+        })
+    }
+
+    fn prove(
+        &self,
+        engine: &Engine,
+        spec: &ArmSpec,
+        library: Option<PathBuf>,
+        program: Option<PathBuf>,
+        worker: &Path,
+    ) -> Result<Arm, EngineError> {
         let settings = Settings::of(engine, spec)?;
         let draft = Draft {
             name: &engine.name,
-            library: library::of(engine)?,
+            library,
+            program,
             symbols: engine.version_symbols.iter().map(String::as_str).collect(),
             variables: environment::variables(engine, &settings.measure),
         };
@@ -80,6 +112,7 @@ impl Engines {
         let draft = Draft {
             name: &spec.engine,
             library: Some(library::checked(Path::new(&spec.engine))?),
+            program: None,
             symbols: preloaded.flat_map(|e| &e.version_symbols).map(String::as_str).collect(),
             variables: Variables::new(),
         };
@@ -87,10 +120,36 @@ impl Engines {
     }
 }
 
+impl Arm {
+    /// Why `answer` cannot be this arm's: another allocator was called.
+    pub fn contradicted_by(&self, answer: &Answer) -> Option<String> {
+        let asked = |what: String| Some(format!("{} was asked for, {what}", self.engine));
+        match (&self.program, &answer.linked) {
+            (None, None) if self.object == answer.malloc_object => None,
+            (None, None) => asked(format!(
+                "which is {}, but the malloc of {} was called",
+                self.object, answer.malloc_object
+            )),
+            (Some(_), Some(linked))
+                if (&linked.name, &linked.version) == (&self.engine, &self.version) =>
+            {
+                None
+            }
+            (_, Some(linked)) => {
+                asked(format!("but {} {} is linked into the worker", linked.name, linked.version))
+            }
+            (Some(program), None) => {
+                asked(format!("but no allocator is linked into {}", program.display()))
+            }
+        }
+    }
+}
+
 /// An arm that nothing has proven yet.
 struct Draft<'a> {
     name: &'a str,
     library: Option<PathBuf>,
+    program: Option<PathBuf>,
     symbols: Vec<&'a str>,
     variables: Variables,
 }
@@ -104,6 +163,7 @@ impl Draft<'_> {
         let proof = probe::probe(&Expected {
             engine: self.name,
             library: self.library.as_deref(),
+            linked: self.program.is_some(),
             symbols: &self.symbols,
             env: &env,
             env_remove: &env_remove,
@@ -117,6 +177,7 @@ impl Draft<'_> {
             env,
             env_remove,
             library: self.library,
+            program: self.program,
             object: proof.object,
             paste: String::new(),
         })

@@ -11,6 +11,7 @@ use super::{ArmSpec, Unit};
 pub struct Engines {
     usual: Vec<ArmSpec>,
     tour: Vec<ArmSpec>,
+    bench: Vec<ArmSpec>,
     engines: Vec<Engine>,
 }
 
@@ -30,6 +31,8 @@ pub struct Engine {
     /// Patterns of paths where systems keep its library.
     #[serde(default)]
     pub system: Vec<String>,
+    /// File name of a worker of our build into which it is linked.
+    pub linked: Option<String>,
     /// Functions that tell its version.
     #[serde(default)]
     pub version_symbols: Vec<String>,
@@ -98,6 +101,7 @@ pub struct Sizes {
 struct File {
     usual: Arms,
     tour: Arms,
+    bench: Arms,
     engine: Vec<Engine>,
 }
 
@@ -129,15 +133,20 @@ impl Engines {
 
     fn read(text: &str) -> Result<Engines, String> {
         let file: File = toml::from_str(text).map_err(|error| error.to_string())?;
-        Ok(Engines { tour: file.tour.specs()?, usual: file.usual.specs()?, engines: file.engine })
+        Ok(Engines {
+            tour: file.tour.specs()?,
+            usual: file.usual.specs()?,
+            bench: file.bench.specs()?,
+            engines: file.engine,
+        })
     }
 
-    /// All engines, in the order of the file.
+    /// The engines under which any program can run, in the order of the file.
     pub fn iter(&self) -> impl Iterator<Item = &Engine> {
-        self.engines.iter()
+        self.engines.iter().filter(|engine| !engine.is_linked_only())
     }
 
-    /// The engine called `name`.
+    /// The engine called `name`, also one that is only there linked.
     pub fn get(&self, name: &str) -> Option<&Engine> {
         self.engines.iter().find(|engine| engine.name == name)
     }
@@ -151,9 +160,19 @@ impl Engines {
     pub fn tour(&self) -> &[ArmSpec] {
         &self.tour
     }
+
+    /// The arms of `cargo bench --bench allocators`.
+    pub fn bench(&self) -> &[ArmSpec] {
+        &self.bench
+    }
 }
 
 impl Engine {
+    /// Whether no other program can run under it than a worker of our build.
+    pub fn is_linked_only(&self) -> bool {
+        !self.built_in && self.library.is_none() && self.system.is_empty()
+    }
+
     /// The knob called `name`.
     pub fn knob(&self, name: &str) -> Option<&Knob> {
         self.knobs.iter().find(|knob| knob.name == name)
@@ -198,7 +217,7 @@ mod tests {
                 );
             }
         }
-        for spec in engines.usual().iter().chain(engines.tour()) {
+        for spec in engines.usual().iter().chain(engines.tour()).chain(engines.bench()) {
             let engine = engines.get(&spec.engine).unwrap_or_else(|| panic!("{spec}"));
             for (knob, value) in &spec.settings {
                 assert!(engine.knob(knob).and_then(|knob| knob.value(value)).is_some(), "{spec}");
@@ -208,7 +227,9 @@ mod tests {
 
     #[test]
     fn a_slip_in_the_file_is_told() {
-        let why = Engines::read("[usual]\narms = []\n[tour]\narms = []\n[[engine]]\nnam = \"x\"\n");
+        let why = Engines::read(
+            "[usual]\narms = []\n[tour]\narms = []\n[bench]\narms = []\n[[engine]]\nnam = \"x\"\n",
+        );
         assert!(why.is_err_and(|why| why.contains("nam")));
     }
 }

@@ -54,6 +54,14 @@ pub enum EngineError {
         /// What to do.
         install: String,
     },
+    /// The engine cannot be preloaded.
+    #[error(
+        "{engine} is only there linked into a worker: it takes part in `cargo bench --bench allocators -- --mode linked`"
+    )]
+    OnlyLinked {
+        /// The engine.
+        engine: String,
+    },
     /// There is no file at the path given.
     #[error("cannot read the library {}: {source}", .library.display())]
     Unreadable {

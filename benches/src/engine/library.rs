@@ -7,14 +7,18 @@ use std::path::{Path, PathBuf};
 
 use super::{Engine, EngineError};
 
-/// Where `build.rs` put the libraries that it built, and their file names.
-const BUILT_IN: &str = env!("BUILT_PRELOAD_DIR");
-const BUILT: &str = env!("BUILT_PRELOAD_LIBRARIES");
+/// Where `build.rs` put the libraries and programs that it built, and their file
+/// names.
+const BUILT_IN: &str = env!("BUILT_DIR");
+const BUILT: &str = env!("BUILT_FILES");
 
 /// The library of `engine`; none for the process's own malloc.
 pub(super) fn of(engine: &Engine) -> Result<Option<PathBuf>, EngineError> {
     if engine.built_in {
         return Ok(None);
+    }
+    if engine.is_linked_only() {
+        return Err(EngineError::OnlyLinked { engine: engine.name.clone() });
     }
     let found = match &engine.library {
         Some(name) => built(name),
@@ -29,6 +33,19 @@ pub(super) fn of(engine: &Engine) -> Result<Option<PathBuf>, EngineError> {
     checked(&found).map(Some)
 }
 
+/// The worker into which `engine` is linked.
+pub(super) fn linked(engine: &Engine) -> Result<PathBuf, EngineError> {
+    let absent = || EngineError::Absent {
+        engine: engine.name.clone(),
+        looked: engine.linked.clone().unwrap_or_else(|| "build of it to link".to_owned()),
+        install: match &engine.linked {
+            Some(_) => engine.install.clone(),
+            None => "it can only be preloaded".to_owned(),
+        },
+    };
+    engine.linked.as_deref().and_then(built).ok_or_else(absent)
+}
+
 /// `path`, absolute, if LD_PRELOAD can hold it.
 pub(super) fn checked(path: &Path) -> Result<PathBuf, EngineError> {
     let unreadable = |source| EngineError::Unreadable { library: path.to_owned(), source };
@@ -41,7 +58,8 @@ pub(super) fn checked(path: &Path) -> Result<PathBuf, EngineError> {
     if plain { Ok(library) } else { Err(EngineError::Unspeakable { library }) }
 }
 
-/// A library of our build: where the build left it, or beside this program.
+/// A library or program of our build: where the build left it, or beside this
+/// program.
 fn built(name: &str) -> Option<PathBuf> {
     if !BUILT.split(':').any(|built| built == name) {
         return None;

@@ -18,6 +18,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(super) struct Expected<'a> {
     pub engine: &'a str,
     pub library: Option<&'a Path>,
+    /// Whether it is linked into the worker.
+    pub linked: bool,
     pub symbols: &'a [&'a str],
     pub env: &'a [(OsString, OsString)],
     pub env_remove: &'a [OsString],
@@ -74,6 +76,18 @@ fn unloadable(library: &Path, said: &str) -> EngineError {
 fn judge(expected: &Expected<'_>, identity: &Identity) -> Result<Proof, EngineError> {
     let not_answering =
         |what: String| EngineError::NotAnswering { engine: expected.engine.to_owned(), what };
+    match &identity.linked {
+        Some(linked) if expected.linked && linked.name == expected.engine => {
+            let object = expected.worker.to_string_lossy().into_owned();
+            return Ok(Proof { object, version: linked.version.clone() });
+        }
+        None if !expected.linked => {}
+        linked => {
+            let name = linked.as_ref().map_or("nothing", |linked| &linked.name);
+            let worker = expected.worker.display();
+            return Err(not_answering(format!("{name} is linked into {worker}")));
+        }
+    }
     let Some(object) = identity.family.get("malloc") else {
         return Err(not_answering("the process has no dynamic malloc".to_owned()));
     };

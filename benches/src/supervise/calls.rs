@@ -1,7 +1,7 @@
 //! Which system calls are watched, per ABI, and the seccomp filter that picks
 //! them out.
 
-use crate::marker::MAGIC;
+use brkpoint_worker::marker::MAGIC;
 
 /// A memory call that is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

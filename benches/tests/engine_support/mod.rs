@@ -37,10 +37,25 @@ pub fn arms() -> Vec<Arm> {
     arms
 }
 
+/// Every engine that is linked into a worker; those of this build must be there.
+pub fn linked_arms() -> Vec<Arm> {
+    let mut arms = Vec::new();
+    for spec in Engines::builtin().bench() {
+        match Engines::builtin().resolve_linked(spec) {
+            Ok(arm) => arms.push(arm),
+            Err(EngineError::Absent { .. }) if optional(&spec.engine) => {
+                eprintln!("no worker has {spec} in it");
+            }
+            Err(error) => panic!("{spec}: {error}"),
+        }
+    }
+    arms
+}
+
 /// Whether `engine` may be missing from this build or machine.
 pub fn optional(engine: &str) -> bool {
     match engine {
-        "glibc" | "brkpoint" => false,
+        "glibc" | "brkpoint" | "limit" => false,
         "gperftools" => true,
         "tcmalloc" => !cfg!(feature = "tcmalloc"),
         _ => !cfg!(feature = "peers"),
@@ -59,6 +74,11 @@ pub fn under(arm: &Arm, program: impl AsRef<std::ffi::OsStr>) -> Command {
 
 /// `strace` of this program's worker under `arm`; strace itself does without.
 pub fn strace(arm: &Arm, log: &Path) -> Command {
+    strace_of(arm, log, worker())
+}
+
+/// The same of another `program`.
+pub fn strace_of(arm: &Arm, log: &Path, program: &Path) -> Command {
     let mut command = Command::new("strace");
     for name in &arm.env_remove {
         command.env_remove(name);
@@ -69,7 +89,7 @@ pub fn strace(arm: &Arm, log: &Path) -> Command {
         pair.push(value);
         command.arg("-E").arg(pair);
     }
-    command.args(["-f", "-qq", "-o"]).arg(log).arg(worker());
+    command.args(["-f", "-qq", "-o"]).arg(log).arg(program);
     command
 }
 

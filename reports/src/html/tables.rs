@@ -20,6 +20,8 @@ const GROUPS: [(&str, &[Metric]); 3] = [
             Metric::PeakRssBytes,
             Metric::BaselineRssBytes,
             Metric::PeakLiveBytes,
+            Metric::KeptRssBytes,
+            Metric::TableBytes,
         ],
     ),
     (
@@ -144,5 +146,7 @@ fn name(metric: Metric) -> &'static str {
         Metric::PeakRssBytes => "peak RSS",
         Metric::BaselineRssBytes => "RSS before the first operation",
         Metric::PeakLiveBytes => "peak live bytes",
+        Metric::KeptRssBytes => "RSS when all is freed",
+        Metric::TableBytes => "tables of the workload",
     }
 }

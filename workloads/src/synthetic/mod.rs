@@ -1,37 +1,52 @@
 //! The synthetic workloads: deterministic programs of allocations and frees,
 //! driven through the global allocator.
 //!
-//! - [`ALL`], [`find`]: the registry; each [`Workload`] has a file that says what
-//!   it provokes
+//! - [`ALL`], [`find`]: the registry (`registry`); each [`Workload`] has a file
+//!   that says what it provokes, which may serve several by its parameters
 //! - [`Prepared`]: a workload with its tables mapped, ready to be measured
-//! - [`Observer`]: who looks on while it runs; `()` costs nothing
-//! - `churn`: the driver that the workloads share
-//! - `table`: memory of the driver, outside the heap that is measured
+//! - [`Observer`]: who looks on while it runs; without one nothing is spent on it
+//! - `hand`: allocates, writes, reads back and frees; `meter`: tells the observer
+//! - `random`: sizes and choices; `churn`: a driver that workloads share
+//! - `table`: memory of the drivers, outside the heap that is measured
 //!
 //! A seed and a scale fix every request and every byte written, so the digest
 //! of what was read back is the same under every correct allocator.
 
+mod batch;
+mod buffers;
 mod churn;
+mod grow;
+mod hand;
+mod handoff;
+mod idle;
 mod large_touch;
+mod larson;
+mod meter;
+mod pair;
+mod phases;
+mod random;
+mod registry;
 mod small_churn;
+mod small_program;
+mod steady;
 mod straddle;
 mod table;
+#[cfg(test)]
+mod tests;
+mod threads;
 
-use std::fmt;
+use std::sync::{Mutex, MutexGuard};
+use std::{fmt, io};
 
-use churn::Churn;
+use meter::{Meter, Nobody, Sums, Told};
+pub use registry::{ALL, Group};
 
 /// Looks on while a workload runs.
 pub trait Observer {
-    /// Called after each operation with the number of operations so far and the
-    /// bytes requested and not yet freed.
+    /// Called after operations of the thread that runs the workload, with the
+    /// number of operations so far, and the bytes requested and not yet freed:
+    /// those of all its threads. The last call comes after the last operation.
     fn after(&mut self, operations: u64, live_bytes: u64);
-}
-
-/// Nobody looks on: the calls compile to nothing.
-impl Observer for () {
-    #[inline(always)]
-    fn after(&mut self, _operations: u64, _live_bytes: u64) {}
 }
 
 /// What a run came to.
@@ -39,7 +54,7 @@ impl Observer for () {
 pub struct Outcome {
     /// Of everything read back from the blocks; equal under correct allocators.
     pub digest: u64,
-    /// Calls of the allocator (allocations and frees).
+    /// Calls of the allocator (allocations, reallocations and frees).
     pub operations: u64,
 }
 
@@ -49,7 +64,7 @@ pub enum PrepareError {
     /// The scale is no number, not positive, or too large.
     Scale(f64),
     /// The driver's tables could not be mapped.
-    Map(std::io::Error),
+    Map(io::Error),
 }
 
 impl fmt::Display for PrepareError {
@@ -69,57 +84,37 @@ impl std::error::Error for PrepareError {}
 pub const MAX_SCALE: f64 = 1e6;
 
 /// A workload of the registry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub struct Workload {
     /// The name on the command line and in records.
     pub name: &'static str,
     /// What it does, in one line.
     pub about: &'static str,
-    shape: Which,
+    /// Where lists show it.
+    pub group: Group,
+    make: Make,
 }
 
-macro_rules! registry {
-    ($($module:ident :: $shape:ident = $name:literal;)*) => {
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        enum Which { $($shape,)* }
+type Make = fn(u64, f64) -> io::Result<Box<dyn Prepare>>;
 
-        /// All workloads, in the order in which reports show them.
-        pub static ALL: &[Workload] = &[
-            $(Workload { name: $name, about: $module::ABOUT, shape: Which::$shape },)*
-        ];
-
-        impl Workload {
-            /// Maps the driver's tables. `scale` multiplies the number of
-            /// replacements, not the size of the working set.
-            ///
-            /// # Errors
-            /// A bad scale, or no memory for the tables.
-            pub fn prepare(&self, seed: u64, scale: f64) -> Result<Prepared, PrepareError> {
-                if !(scale > 0.0 && scale <= MAX_SCALE) {
-                    return Err(PrepareError::Scale(scale));
-                }
-                let churn = match self.shape {
-                    $(Which::$shape => Churn::new::<$module::$shape>(seed, scale),)*
-                };
-                Ok(Prepared { shape: self.shape, churn: churn.map_err(PrepareError::Map)? })
-            }
+impl Workload {
+    /// Maps the driver's tables. `scale` multiplies the number of operations,
+    /// but not the size of the working set.
+    ///
+    /// # Errors
+    /// A bad scale, or no memory for the tables.
+    pub fn prepare(&self, seed: u64, scale: f64) -> Result<Prepared, PrepareError> {
+        if !(scale > 0.0 && scale <= MAX_SCALE) {
+            return Err(PrepareError::Scale(scale));
         }
+        (self.make)(seed, scale).map(Prepared).map_err(PrepareError::Map)
+    }
 
-        impl Prepared {
-            /// Runs the workload to its end, where every block is free again.
-            pub fn run<O: Observer>(&mut self, observer: &mut O) -> Outcome {
-                match self.shape {
-                    $(Which::$shape => self.churn.run::<$module::$shape, O>(observer),)*
-                }
-            }
-        }
-    };
-}
-
-registry! {
-    small_churn::SmallChurn = "small-churn";
-    straddle::Straddle = "straddle";
-    large_touch::LargeTouch = "large-touch";
+    /// Whether it sleeps for seconds to show what is kept: its time says nothing,
+    /// and neighbours do not disturb it.
+    pub fn idles(&self) -> bool {
+        self.group == Group::Idle
+    }
 }
 
 /// The workload called `name`.
@@ -128,79 +123,83 @@ pub fn find(name: &str) -> Option<&'static Workload> {
 }
 
 /// A workload with its tables mapped: nothing but the heap moves from here on.
-#[derive(Debug)]
-pub struct Prepared {
-    shape: Which,
-    churn: Churn,
-}
+pub struct Prepared(Box<dyn Prepare>);
 
 impl Prepared {
-    /// The operations that [`Prepared::run`] will perform.
+    /// The operations that a run will perform.
     pub fn operations(&self) -> u64 {
-        self.churn.operations()
+        self.0.operations()
+    }
+
+    /// Bytes of the driver's own tables: resident, and not in the heap.
+    pub fn table_bytes(&self) -> usize {
+        self.0.table_bytes()
+    }
+
+    /// Runs the workload to its end, where every block is free again.
+    pub fn run(&mut self) -> Outcome {
+        self.0.run_alone()
+    }
+
+    /// The same, while `observer` looks on.
+    pub fn run_observed(&mut self, observer: &mut dyn Observer) -> Outcome {
+        self.0.run_observed(observer)
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+impl fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Prepared").field("operations", &self.operations()).finish()
+    }
+}
 
-    /// Checks that operations count up by one and live bytes end at zero.
-    #[derive(Default)]
-    struct Watch {
-        operations: u64,
-        live: u64,
-        peak: u64,
+/// What a workload's file implements.
+trait Driver {
+    /// The operations of a run, computed from the parameters.
+    fn operations(&self) -> u64;
+
+    /// Bytes of its tables.
+    fn table_bytes(&self) -> usize;
+
+    /// Runs it, telling `meter` of each operation, and returns the digest.
+    fn run<M: Meter>(&mut self, meter: &mut M) -> u64;
+}
+
+/// A [`Driver`] whose type is forgotten, compiled once for each kind of meter.
+trait Prepare {
+    fn operations(&self) -> u64;
+    fn table_bytes(&self) -> usize;
+    fn run_alone(&mut self) -> Outcome;
+    fn run_observed(&mut self, observer: &mut dyn Observer) -> Outcome;
+}
+
+impl<D: Driver> Prepare for D {
+    fn operations(&self) -> u64 {
+        Driver::operations(self)
     }
 
-    impl Observer for Watch {
-        fn after(&mut self, operations: u64, live_bytes: u64) {
-            assert_eq!(operations, self.operations + 1);
-            self.operations = operations;
-            self.live = live_bytes;
-            self.peak = self.peak.max(live_bytes);
-        }
+    fn table_bytes(&self) -> usize {
+        Driver::table_bytes(self)
     }
 
-    #[test]
-    fn a_digest_depends_on_seed_and_scale_and_nothing_else() {
-        for workload in ALL {
-            let digest =
-                |seed, scale| workload.prepare(seed, scale).expect("prepares").run(&mut ()).digest;
-            assert_eq!(digest(1, 0.05), digest(1, 0.05), "{workload:?}");
-            assert_ne!(digest(1, 0.05), digest(2, 0.05), "{workload:?}");
-            assert_ne!(digest(1, 0.05), digest(1, 0.06), "{workload:?}");
-        }
+    fn run_alone(&mut self) -> Outcome {
+        Outcome { digest: self.run(&mut Nobody), operations: Driver::operations(self) }
     }
 
-    #[test]
-    fn an_observer_sees_every_operation_and_changes_nothing() {
-        for workload in ALL {
-            let mut prepared = workload.prepare(7, 0.05).expect("prepares");
-            let mut watch = Watch::default();
-            let seen = prepared.run(&mut watch);
-            assert_eq!(watch.operations, prepared.operations());
-            assert_eq!(seen.operations, prepared.operations());
-            assert_eq!(watch.live, 0);
-            assert!(watch.peak > 0);
-            let unseen = workload.prepare(7, 0.05).expect("prepares").run(&mut ());
-            assert_eq!(seen, unseen);
-        }
+    fn run_observed(&mut self, observer: &mut dyn Observer) -> Outcome {
+        let sums = Sums::default();
+        let mut told = Told::new(&sums, observer);
+        let digest = self.run(&mut told);
+        Outcome { digest, operations: told.finish() }
     }
+}
 
-    #[test]
-    fn absurd_scales_are_refused() {
-        for scale in [0.0, -1.0, f64::NAN, f64::INFINITY, 2e6] {
-            let refused = ALL[0].prepare(1, scale);
-            assert!(matches!(refused, Err(PrepareError::Scale(_))), "{scale}");
-        }
-    }
+/// `count` at `scale`, at least one.
+fn scaled(count: u64, scale: f64) -> u64 {
+    (count as f64 * scale).ceil() as u64
+}
 
-    #[test]
-    fn names_lead_back_to_their_workload() {
-        for workload in ALL {
-            assert_eq!(find(workload.name), Some(workload));
-        }
-        assert_eq!(find("no-such"), None);
-    }
+/// The lock on what threads of a driver share; none of them panics.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().expect("no holder panics")
 }

@@ -23,7 +23,7 @@ impl<T: Copy> Table<T> {
         let start = unsafe {
             libc::mmap(
                 ptr::null_mut(),
-                Self::bytes(capacity),
+                capacity * size_of::<T>(),
                 libc::PROT_READ | libc::PROT_WRITE,
                 libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_POPULATE,
                 -1,
@@ -37,12 +37,9 @@ impl<T: Copy> Table<T> {
         Ok(Table { start, capacity, length: 0 })
     }
 
-    fn bytes(capacity: usize) -> usize {
-        capacity * size_of::<T>()
-    }
-
-    pub(super) fn capacity(&self) -> usize {
-        self.capacity
+    /// Bytes of the mapping.
+    pub(super) fn bytes(&self) -> usize {
+        self.capacity * size_of::<T>()
     }
 
     pub(super) fn clear(&mut self) {
@@ -59,7 +56,28 @@ impl<T: Copy> Table<T> {
         unsafe { self.start.add(self.length).write(element) };
         self.length += 1;
     }
+
+    /// Takes the last element away.
+    pub(super) fn pop(&mut self) -> Option<T> {
+        let last = *self.last()?;
+        self.length -= 1;
+        Some(last)
+    }
+
+    /// Takes element `index` away; the last one takes its place.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub(super) fn swap_remove(&mut self, index: usize) -> T {
+        let removed = self[index];
+        self[index] = self[self.length - 1];
+        self.length -= 1;
+        removed
+    }
 }
+
+// SAFETY: the mapping is the table's own, so it may go where its elements may.
+unsafe impl<T: Copy + Send> Send for Table<T> {}
 
 impl<T: Copy> Deref for Table<T> {
     type Target = [T];
@@ -81,7 +99,7 @@ impl<T: Copy> Drop for Table<T> {
     fn drop(&mut self) {
         // SAFETY: `new` mapped just this range, and the borrow checker knows of
         // no reference into it.
-        unsafe { libc::munmap(self.start.as_ptr().cast(), Self::bytes(self.capacity)) };
+        unsafe { libc::munmap(self.start.as_ptr().cast(), self.bytes()) };
     }
 }
 
@@ -98,6 +116,10 @@ mod tests {
         }
         table[1] = 9;
         assert_eq!(*table, [5, 9, 7]);
+        assert_eq!(table.swap_remove(0), 5);
+        assert_eq!(*table, [7, 9]);
+        assert_eq!((table.pop(), table.pop(), table.pop()), (Some(9), Some(7), None));
+        table.push(1);
         table.clear();
         assert!(table.is_empty());
     }

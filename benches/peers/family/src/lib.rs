@@ -1,16 +1,19 @@
-//! The C malloc family over the entry points of an allocator.
+//! The C malloc family over the entry points of an allocator, and Rust's global
+//! allocator.
 //!
-//! [`export!`] is all that a peer consists of: it defines the exported symbols,
+//! [`export!`] is all that a preloadable peer consists of: it defines the exported symbols,
 //! checks what the C library promises to check (overflow, alignment, `errno`)
 //! and leaves by a tail call into the allocator, so every peer pays the same
 //! few instructions. [`check`] holds those checks, [`version`] a string to be made
-//! at run time.
+//! at run time. [`link!`] is all that a peer linked into a worker consists of
+//! ([`global`]).
 #![cfg_attr(not(test), no_std)]
 
 #[doc(hidden)]
 pub use libc;
 
 pub mod check;
+pub mod global;
 pub mod version;
 
 /// Defines the C malloc family, `brkpoint_engine_version` and the panic handler.

@@ -1,4 +1,6 @@
-//! The worker: a process of this program that is measured or asked about itself.
+//! The worker: a process that is measured or asked about itself. It is the program
+//! `brkpoint`, under whichever allocator is preloaded, or a program of its own
+//! into which one allocator is linked (`benches/peers`).
 //!
 //! - `worker run NAME --pass time|counts|memory --seed S --scale X` runs a
 //!   workload and prints an [`Answer`] as one JSON line
@@ -12,6 +14,7 @@
 
 mod answer;
 mod identity;
+pub mod marker;
 mod memory;
 mod region;
 
@@ -22,14 +25,12 @@ use std::process::ExitCode;
 use std::str::FromStr;
 
 use brkpoint_reports::record::Pass;
-use brkpoint_workloads::synthetic::{self, Outcome};
+use brkpoint_workloads::synthetic::{self, Observer, Outcome};
 use serde::Serialize;
 
 pub use answer::Answer;
-pub use identity::{Identity, VersionSymbol};
+pub use identity::{Identity, Linked, VersionSymbol};
 use memory::Sampler;
-
-use crate::marker;
 
 /// The first argument that makes this program a worker.
 pub const VERB: &str = "worker";
@@ -47,6 +48,18 @@ pub fn run_arguments(name: &str, pass: Pass, seed: u64, scale: f64) -> Vec<OsStr
 pub fn probe_arguments<'s>(symbols: impl IntoIterator<Item = &'s str>) -> Vec<OsString> {
     let words = [VERB, "probe"].into_iter().chain(symbols);
     words.map(OsString::from).collect()
+}
+
+/// The whole of a program into which the allocator `name` is linked as Rust's
+/// global allocator: a worker and nothing else.
+pub fn linked_main(name: &'static str, version: impl FnOnce() -> String) -> ExitCode {
+    identity::set_linked(Linked { name: name.to_owned(), version: version() });
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments.next().is_none_or(|first| first != VERB) {
+        eprintln!("this is a part of brkpoint: it measures {name}, linked into it");
+        return ExitCode::from(2);
+    }
+    main(arguments)
 }
 
 /// Runs the worker with the arguments that follow [`VERB`]. Exit status 2: they
@@ -120,7 +133,9 @@ fn pass_named(name: &str) -> Result<Pass, String> {
 /// What a region can hold.
 trait Work {
     fn operations(&self) -> u64;
-    fn run<O: synthetic::Observer>(&mut self, observer: &mut O) -> Outcome;
+    fn table_bytes(&self) -> usize;
+    fn run(&mut self) -> Outcome;
+    fn run_observed(&mut self, observer: &mut dyn Observer) -> Outcome;
 }
 
 impl Work for synthetic::Prepared {
@@ -128,8 +143,16 @@ impl Work for synthetic::Prepared {
         self.operations()
     }
 
-    fn run<O: synthetic::Observer>(&mut self, observer: &mut O) -> Outcome {
-        self.run(observer)
+    fn table_bytes(&self) -> usize {
+        self.table_bytes()
+    }
+
+    fn run(&mut self) -> Outcome {
+        self.run()
+    }
+
+    fn run_observed(&mut self, observer: &mut dyn Observer) -> Outcome {
+        self.run_observed(observer)
     }
 }
 
@@ -143,36 +166,47 @@ impl Work for Touch {
         self.pages as u64
     }
 
-    fn run<O: synthetic::Observer>(&mut self, observer: &mut O) -> Outcome {
-        let touched = memory::touch_fresh_pages(self.pages, |touched| {
-            observer.after(touched as u64, (touched * memory::os_page()) as u64);
-        });
-        Outcome { digest: touched as u64, operations: touched as u64 }
+    fn table_bytes(&self) -> usize {
+        0
     }
+
+    fn run(&mut self) -> Outcome {
+        touched(memory::touch_fresh_pages(self.pages, |_| ()))
+    }
+
+    fn run_observed(&mut self, observer: &mut dyn Observer) -> Outcome {
+        touched(memory::touch_fresh_pages(self.pages, |touched| {
+            observer.after(touched as u64, (touched * memory::os_page()) as u64);
+        }))
+    }
+}
+
+fn touched(pages: usize) -> Outcome {
+    Outcome { digest: pages as u64, operations: pages as u64 }
 }
 
 /// Runs `work` as the measured region, with the instrument of `pass` and no other.
 fn measure(pass: Pass, work: &mut impl Work) -> Result<Answer, String> {
     let (outcome, usage, sampled) = match pass {
         Pass::Time => {
-            let (outcome, usage) = region::measure(|| work.run(&mut ()));
+            let (outcome, usage) = region::measure(|| work.run());
             (outcome, usage, None)
         }
         Pass::Counts => {
-            // Code and stack of the instrument are resident before it counts.
-            region::measure(|| memory::touch_fresh_pages(1, |_| ()));
+            // Code and stack of instrument and control are resident before it counts.
+            region::measure(|| Touch { pages: 1 }.run());
             marker::mark(marker::MEASURED);
-            let (outcome, usage) = region::measure(|| work.run(&mut ()));
+            let (outcome, usage) = region::measure(|| work.run());
             marker::mark(marker::AFTER);
             (outcome, usage, None)
         }
         Pass::Memory => {
             let mut sampler = Sampler::new(work.operations())?;
-            let (outcome, usage) = region::measure(|| work.run(&mut sampler));
+            let (outcome, usage) = region::measure(|| work.run_observed(&mut sampler));
             (outcome, usage, Some(sampler.finish()?))
         }
     };
-    Ok(Answer::new(outcome, usage, sampled))
+    Ok(Answer::new(outcome, usage, work.table_bytes(), sampled))
 }
 
 /// One JSON line on stdout.

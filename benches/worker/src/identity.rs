@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::mem;
 use std::ptr;
+use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +27,31 @@ pub struct Identity {
     pub family: BTreeMap<String, String>,
     /// The version symbols that are there, in the order asked for.
     pub versions: Vec<VersionSymbol>,
+    /// The allocator that is linked into this program, if one is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub linked: Option<Linked>,
+}
+
+/// An allocator that is linked into a program as Rust's global allocator: there
+/// the malloc family says nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Linked {
+    /// Name of the engine.
+    pub name: String,
+    /// Its version, as it tells it.
+    pub version: String,
+}
+
+static LINKED: OnceLock<Linked> = OnceLock::new();
+
+/// Says, once, what is linked into this program.
+pub(super) fn set_linked(linked: Linked) {
+    LINKED.get_or_init(|| linked);
+}
+
+/// What is linked into this program.
+pub(super) fn linked() -> Option<Linked> {
+    LINKED.get().cloned()
 }
 
 /// A function without arguments that tells a version.
@@ -50,6 +76,7 @@ impl Identity {
         Identity {
             family: family.collect(),
             versions: symbols.iter().filter_map(|symbol| told_by(symbol)).collect(),
+            linked: linked(),
         }
     }
 }

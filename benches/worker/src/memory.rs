@@ -17,6 +17,7 @@ pub(super) struct Sampler {
     rss: Rss,
     every: u64,
     next: u64,
+    last: u64,
     peak_live: u64,
     baseline: u64,
     peak_was_reset: bool,
@@ -37,6 +38,7 @@ pub(super) struct Sampled {
     pub baseline: u64,
     pub peak: u64,
     pub peak_live: u64,
+    pub kept: u64,
     pub series: Series,
     pub notes: Vec<String>,
 }
@@ -52,6 +54,7 @@ impl Sampler {
             rss,
             every,
             next: every,
+            last: operations,
             peak_live: 0,
             baseline: 0,
             peak_was_reset: reset_peak().is_ok(),
@@ -89,7 +92,10 @@ impl Sampler {
             rss_bytes: samples.iter().map(|sample| sample.rss).collect(),
             live_bytes: samples.iter().map(|sample| sample.live).collect(),
         };
-        Ok(Sampled { baseline: self.baseline, peak, peak_live: self.peak_live, series, notes })
+        // The last sample is taken when everything is free.
+        let kept = samples.last().map_or(self.baseline, |sample| sample.rss);
+        let (baseline, peak_live) = (self.baseline, self.peak_live);
+        Ok(Sampled { baseline, peak, peak_live, kept, series, notes })
     }
 }
 
@@ -97,8 +103,7 @@ impl Observer for Sampler {
     #[inline]
     fn after(&mut self, operations: u64, live_bytes: u64) {
         self.peak_live = self.peak_live.max(live_bytes);
-        // Live bytes reach zero once: after the last operation.
-        if operations == self.next || live_bytes == 0 {
+        if operations >= self.next || operations == self.last {
             self.take(operations, live_bytes);
             self.next = operations + self.every;
         }

@@ -4,11 +4,9 @@ use brkpoint_reports::record::Series;
 use brkpoint_workloads::synthetic::Outcome;
 use serde::{Deserialize, Serialize};
 
-use super::identity;
-use super::memory::Sampled;
-use super::region::Usage;
-use crate::engine::Arm;
-use crate::supervise::Observation;
+use crate::identity::{self, Linked};
+use crate::memory::Sampled;
+use crate::region::Usage;
 
 /// The figures of one run; those of the measured region, except where said.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -34,18 +32,30 @@ pub struct Answer {
     pub peak_rss_bytes: u64,
     /// Most live bytes at one moment; 0 but in the memory pass.
     pub peak_live_bytes: u64,
+    /// Resident bytes when everything was freed; 0 but in the memory pass.
+    pub kept_rss_bytes: u64,
+    /// Bytes of the driver's own tables: a part of all RSS.
+    pub table_bytes: u64,
     /// RSS and live bytes over the operations; only in the memory pass.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub series: Option<Series>,
     /// Path of the object whose `malloc` this process called.
     pub malloc_object: String,
+    /// The allocator that is linked into this program, if one is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub linked: Option<Linked>,
     /// What else is worth knowing about the figures.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
 }
 
 impl Answer {
-    pub(super) fn new(outcome: Outcome, usage: Usage, sampled: Option<Sampled>) -> Answer {
+    pub(super) fn new(
+        outcome: Outcome,
+        usage: Usage,
+        table_bytes: usize,
+        sampled: Option<Sampled>,
+    ) -> Answer {
         let mut answer = Answer {
             digest: format!("{:016x}", outcome.digest),
             ops: outcome.operations,
@@ -57,40 +67,21 @@ impl Answer {
             baseline_rss_bytes: 0,
             peak_rss_bytes: 0,
             peak_live_bytes: 0,
+            kept_rss_bytes: 0,
+            table_bytes: table_bytes as u64,
             series: None,
             malloc_object: identity::object_of(c"malloc").unwrap_or_default(),
+            linked: identity::linked(),
             notes: Vec::new(),
         };
         if let Some(sampled) = sampled {
             answer.baseline_rss_bytes = sampled.baseline;
             answer.peak_rss_bytes = sampled.peak;
             answer.peak_live_bytes = sampled.peak_live;
+            answer.kept_rss_bytes = sampled.kept;
             answer.series = Some(sampled.series);
             answer.notes = sampled.notes;
         }
         answer
-    }
-
-    /// The answer of the worker that was `seen`.
-    ///
-    /// # Errors
-    /// It printed none, with what is wrong with what it printed.
-    pub fn read(seen: &Observation) -> Result<Answer, String> {
-        let text = seen.stdout.read().map_err(|error| format!("the worker's answer: {error}"))?;
-        if text.trim_ascii().is_empty() {
-            return Err("the worker gave no answer".to_owned());
-        }
-        serde_json::from_slice(&text).map_err(|error| format!("the worker's answer: {error}"))
-    }
-
-    /// Why this answer cannot be `arm`'s: another object's `malloc` was called.
-    pub fn contradicts(&self, arm: &Arm) -> Option<String> {
-        let (proven, called) = (&arm.object, &self.malloc_object);
-        (proven != called).then(|| {
-            format!(
-                "{} was asked for, which is {proven}, but the malloc of {called} was called",
-                arm.engine
-            )
-        })
     }
 }

@@ -1,0 +1,86 @@
+//! Sizes and choices for drivers that may cost no more than they measure.
+
+use super::hand::WORD;
+
+/// A linear congruential generator (Knuth's MMIX constants) of which the upper
+/// half is used: a few cycles a number, which overlap with the allocator's.
+#[derive(Debug, Clone)]
+pub(super) struct Random(u64);
+
+impl Random {
+    /// Different numbers for each seed and each `stream` (a thread, a use).
+    pub(super) fn new(seed: u64, stream: u64) -> Random {
+        let mut random = Random(seed ^ stream.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        // Neighbouring seeds begin with neighbouring numbers.
+        for _ in 0..4 {
+            random.next();
+        }
+        random
+    }
+
+    /// 64 bits, the lower ones of which are not random enough to choose by.
+    #[inline(always)]
+    pub(super) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(0x1405_7b7e_f767_814f);
+        self.0
+    }
+
+    /// A number below `limit`, which is far below 2^32: the bias does not matter.
+    #[inline(always)]
+    pub(super) fn below(&mut self, limit: usize) -> usize {
+        (((self.next() >> 32) * limit as u64) >> 32) as usize
+    }
+}
+
+/// How sizes are distributed, in bytes.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Sizes {
+    /// All alike.
+    Fixed(usize),
+    /// From the first to the second, each as likely.
+    Uniform(usize, usize),
+    /// From the first size on so many doublings, each as likely, and any size
+    /// within a doubling.
+    Doublings(usize, usize),
+}
+
+impl Sizes {
+    #[inline(always)]
+    pub(super) fn draw(self, random: &mut Random) -> usize {
+        let size = match self {
+            Sizes::Fixed(size) => size,
+            Sizes::Uniform(least, most) => least + random.below(most - least + 1),
+            Sizes::Doublings(least, doublings) => {
+                let doubling = least << random.below(doublings);
+                doubling + random.below(doubling)
+            }
+        };
+        debug_assert!(size >= WORD);
+        size
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_fill_their_range() {
+        let mut random = Random::new(1, 0);
+        let mut range = |sizes: Sizes| {
+            let drawn: Vec<usize> = (0..20_000).map(|_| sizes.draw(&mut random)).collect();
+            (*drawn.iter().min().unwrap(), *drawn.iter().max().unwrap())
+        };
+        assert_eq!(range(Sizes::Fixed(64)), (64, 64));
+        assert_eq!(range(Sizes::Uniform(16, 1024)), (16, 1024));
+        assert_eq!(range(Sizes::Doublings(16, 4)), (16, 255));
+    }
+
+    #[test]
+    fn seeds_and_streams_differ() {
+        let first = |seed, stream| Random::new(seed, stream).below(1 << 30);
+        assert_ne!(first(1, 0), first(2, 0));
+        assert_ne!(first(1, 0), first(1, 1));
+        assert_eq!(first(1, 1), first(1, 1));
+    }
+}

@@ -1,0 +1,81 @@
+//! What holds for every workload.
+
+use super::*;
+
+/// Checks that operations count up, by one where a workload has one thread.
+#[derive(Default)]
+struct Watch {
+    threads: bool,
+    operations: u64,
+    live: u64,
+    peak: u64,
+}
+
+impl Observer for Watch {
+    fn after(&mut self, operations: u64, live_bytes: u64) {
+        assert!(operations > self.operations);
+        assert!(self.threads || operations == self.operations + 1);
+        self.operations = operations;
+        self.live = live_bytes;
+        self.peak = self.peak.max(live_bytes);
+    }
+}
+
+/// Little of everything: debug builds are slow.
+const LITTLE: f64 = 0.02;
+
+#[test]
+fn a_digest_depends_on_seed_and_scale_and_nothing_else() {
+    for workload in ALL {
+        let digest = |seed, scale| workload.prepare(seed, scale).expect("prepares").run().digest;
+        let one = digest(1, LITTLE);
+        assert_eq!(one, digest(1, LITTLE), "{workload:?}");
+        assert_ne!(one, digest(2, LITTLE), "{workload:?}");
+        // `idle` scales what it sleeps.
+        assert_eq!(one != digest(1, 0.3), !workload.idles(), "{workload:?}");
+    }
+}
+
+#[test]
+fn an_observer_sees_every_operation_and_changes_nothing() {
+    for workload in ALL {
+        let mut prepared = workload.prepare(7, LITTLE).expect("prepares");
+        let threads = matches!(workload.group, Group::Threads | Group::Idle);
+        let mut watch = Watch { threads, ..Watch::default() };
+        let seen = prepared.run_observed(&mut watch);
+        assert_eq!(watch.operations, prepared.operations(), "{workload:?}");
+        assert_eq!(seen.operations, prepared.operations(), "{workload:?}");
+        assert_eq!(watch.live, 0, "{workload:?}");
+        assert!(watch.peak > 0, "{workload:?}");
+        assert_eq!(seen, prepared.run(), "{workload:?}");
+    }
+}
+
+#[test]
+fn working_sets_are_as_large_as_they_say() {
+    let peak = |name| {
+        let mut watch = Watch { threads: true, ..Watch::default() };
+        find(name).expect("there").prepare(1, LITTLE).expect("prepares").run_observed(&mut watch);
+        watch.peak
+    };
+    assert!(peak("small-program") < 1_000_000);
+    assert!((10 << 20..60 << 20).contains(&peak("idle")));
+    assert!((8 << 20..16 << 20).contains(&peak("steady-100k")));
+    assert!(peak("handoff") < 4 << 20);
+}
+
+#[test]
+fn absurd_scales_are_refused() {
+    for scale in [0.0, -1.0, f64::NAN, f64::INFINITY, 2e6] {
+        let refused = ALL[0].prepare(1, scale);
+        assert!(matches!(refused, Err(PrepareError::Scale(_))), "{scale}");
+    }
+}
+
+#[test]
+fn names_lead_back_to_their_workload() {
+    for workload in ALL {
+        assert_eq!(find(workload.name).map(|found| found.about), Some(workload.about));
+    }
+    assert!(find("no-such").is_none());
+}
