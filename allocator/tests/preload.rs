@@ -145,7 +145,7 @@ fn a_bad_setting_is_refused_by_name_and_the_program_runs() {
     assert_eq!(
         text(&output.stderr),
         "brkpoint: BRKPOINT_MMAP_THRESHOLD=12Q refused: not a size in bytes (K, M, G), 0 (every \
-         block is mapped), off, dynamic or dynamic:SIZE; keeping dynamic:1M\n\
+         block is mapped), off, dynamic or dynamic:SIZE; keeping dynamic:8M\n\
          brkpoint: BRKPOINT_TRIMM is not a setting and is ignored; did you mean BRKPOINT_TRIM?\n"
     );
 }

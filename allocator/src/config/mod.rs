@@ -102,7 +102,7 @@ macro_rules! options {
 
 options! {
     /// The size in bytes from which a request gets a mapping of its own.
-    mmap_threshold: MmapThreshold = MmapThreshold::Dynamic(1 << 20), "BRKPOINT_MMAP_THRESHOLD";
+    mmap_threshold: MmapThreshold = MmapThreshold::Dynamic(8 << 20), "BRKPOINT_MMAP_THRESHOLD";
     /// How many blocks may have mappings of their own at a time; beyond it they come from the heap.
     mmap_max: Count = Count(65_536), "BRKPOINT_MMAP_MAX";
     /// The scheme by which requests below the mmap threshold are rounded up.

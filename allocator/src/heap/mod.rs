@@ -259,7 +259,7 @@ impl<S: PageSource> Heap<S> {
     pub fn trim(&mut self, keep: usize) -> bool {
         let surplus = self.top_size.saturating_sub(keep);
         let top = self.shrink_top(surplus, self.source.page_size());
-        self.purge(0) > 0 || top
+        self.purge(0, self.source.page_size()) > 0 || top
     }
 
     /// The settings. With a dynamic mmap threshold see also [`Heap::stats`],

@@ -69,7 +69,8 @@ pub(super) fn surplus(config: &Config, thresholds: &Thresholds, top: usize) -> u
 
 /// What `Trim::Decay` remembers of what was idle: free, and resident.
 ///
-/// It gives back at once what exceeds the trim threshold. If a good part of that,
+/// It gives back at once what exceeds the trim threshold and a good part of
+/// what the heap holds, [`SHARE`]. If a good part of that,
 /// [`MISTAKE`], is needed again within `trim_decay`, that was a mistake: twice
 /// as much is kept from then on, until nobody has needed it for that time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,14 +93,31 @@ pub(super) struct Retention {
 
 /// One part in so many.
 const MISTAKE: usize = 8;
+const SHARE: usize = 4;
+
+/// What should go back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Surplus {
+    /// How many bytes of what is idle.
+    pub(super) bytes: usize,
+    /// Whether nobody needed them for a whole period. If somebody did, what is
+    /// given back may soon be wanted again, and huge pages had better stay whole.
+    pub(super) is_old: bool,
+}
 
 impl Retention {
     pub(super) const NONE: Retention =
         Retention { low: 0, since: 0, keep: 0, lowered: 0, given: 0, regained: 0, retry: 0 };
 
-    /// How many of `idle` bytes should go back at the time `now`. At the end
-    /// of each period a new one begins.
-    pub(super) fn surplus(&mut self, config: &Config, idle: usize, now: u64) -> usize {
+    /// What of `idle` bytes, in a heap of `held`, should go back at the time
+    /// `now`. At the end of each period a new one begins.
+    pub(super) fn surplus(
+        &mut self,
+        config: &Config,
+        idle: usize,
+        held: usize,
+        now: u64,
+    ) -> Surplus {
         self.judge(config, now);
         self.retry = self.retry.min(Retention::retry_above(config, idle));
         let pad = config.top_pad.0;
@@ -109,12 +127,13 @@ impl Retention {
             self.since = now;
             if unneeded >= RELEASE_LEAST {
                 self.keep = idle - unneeded;
-                return unneeded;
+                return Surplus { bytes: unneeded, is_old: true };
             }
         }
         let surplus = idle.saturating_sub(pad);
-        let is_kept = idle <= config.trim_threshold.0.max(self.keep) || idle < self.retry;
-        if is_kept || surplus < RELEASE_LEAST { 0 } else { surplus }
+        let least = config.trim_threshold.0.max(self.keep).max(held / SHARE);
+        let is_kept = idle <= least || idle < self.retry || surplus < RELEASE_LEAST;
+        Surplus { bytes: if is_kept { 0 } else { surplus }, is_old: false }
     }
 
     /// Of what `surplus` said, `bytes` went back, and `left` are still idle.
@@ -194,22 +213,34 @@ mod tests {
             ..Config::DEFAULT
         };
         let mut memory = Retention { since: 5000, ..Retention::NONE };
-        assert_eq!(memory.surplus(&config, 1 << 20, 5001), 0, "below the threshold");
-        assert_eq!(memory.surplus(&config, 3 << 20, 5002), 3 << 20);
+        assert_eq!(memory.surplus(&config, 1 << 20, 0, 5001).bytes, 0, "below the threshold");
+        assert_eq!(memory.surplus(&config, 3 << 20, 0, 5002).bytes, 3 << 20);
         memory.gave(&config, 3 << 20, 0, 5002);
         memory.regain((3 << 20) / MISTAKE - 1);
-        assert_eq!(memory.surplus(&config, 2 << 20, 5400), 2 << 20, "too little was needed");
+        assert_eq!(
+            memory.surplus(&config, 2 << 20, 0, 5400).bytes,
+            2 << 20,
+            "too little was needed"
+        );
         memory.regain(1);
-        assert_eq!(memory.surplus(&config, 6 << 20, 5600), 0);
+        assert_eq!(memory.surplus(&config, 6 << 20, 0, 5600).bytes, 0);
         // A period ends in which no less than 4 MiB were ever idle.
         memory.low = 4 << 20;
-        assert_eq!(memory.surplus(&config, 6 << 20, 6000), 4 << 20);
+        assert_eq!(memory.surplus(&config, 6 << 20, 0, 6000).bytes, 4 << 20);
         memory.gave(&config, 4 << 20, 2 << 20, 6000);
-        assert_eq!(memory.surplus(&config, 3 << 20, 6001), 3 << 20, "and is not kept any more");
+        assert_eq!(
+            memory.surplus(&config, 3 << 20, 0, 6001).bytes,
+            3 << 20,
+            "and is not kept any more"
+        );
         memory.gave(&config, 3 << 20, 0, 6001);
         memory.low = 0;
         memory.regain(100 << 20);
-        assert_eq!(memory.surplus(&config, 3 << 20, 7001), 3 << 20, "no regret a period later");
+        assert_eq!(
+            memory.surplus(&config, 3 << 20, 0, 7001).bytes,
+            3 << 20,
+            "no regret a period later"
+        );
     }
 
     #[test]
@@ -217,13 +248,28 @@ mod tests {
         let config =
             Config { top_pad: Bytes(0), trim_threshold: Bytes(1 << 20), ..Config::DEFAULT };
         let mut memory = Retention::NONE;
-        assert_eq!(memory.surplus(&config, 8 << 20, 1), 8 << 20);
+        assert_eq!(memory.surplus(&config, 8 << 20, 0, 1).bytes, 8 << 20);
         memory.gave(&config, 0, 8 << 20, 1);
-        assert_eq!(memory.surplus(&config, 9 << 20, 2), 0);
-        assert_eq!(memory.surplus(&config, 10 << 20, 3), 10 << 20, "a quarter more");
+        assert_eq!(memory.surplus(&config, 9 << 20, 0, 2).bytes, 0);
+        assert_eq!(memory.surplus(&config, 10 << 20, 0, 3).bytes, 10 << 20, "a quarter more");
         memory.gave(&config, 0, 10 << 20, 3);
-        assert_eq!(memory.surplus(&config, 2 << 20, 4), 0);
-        assert_eq!(memory.surplus(&config, 3 << 20, 5), 3 << 20, "more than the least since");
+        assert_eq!(memory.surplus(&config, 2 << 20, 0, 4).bytes, 0);
+        assert_eq!(
+            memory.surplus(&config, 3 << 20, 0, 5).bytes,
+            3 << 20,
+            "more than the least since"
+        );
+    }
+
+    #[test]
+    fn a_quarter_of_the_heap_may_be_idle() {
+        let config =
+            Config { top_pad: Bytes(0), trim_threshold: Bytes(1 << 20), ..Config::DEFAULT };
+        let surplus = |idle| {
+            let mut memory = Retention::NONE;
+            memory.surplus(&config, idle, 40 << 20, 1).bytes
+        };
+        assert_eq!((surplus(10 << 20), surplus(11 << 20)), (0, 11 << 20));
     }
 
     #[test]

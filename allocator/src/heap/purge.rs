@@ -6,9 +6,10 @@ use core::ops::Range as Span;
 use core::ptr::NonNull;
 
 use super::chunk::{CHUNK_LEAST, Chunk};
+use super::policy::{self, Surplus};
 use super::segment::Kind;
 use super::units::{TIERS, UNIT, Unit};
-use super::{Heap, Returned, policy};
+use super::{Heap, Returned, align_up};
 use crate::config::{Purge, Trim};
 use crate::os::{Discard, PageSource};
 
@@ -38,7 +39,7 @@ impl<S: PageSource> Heap<S> {
     pub(crate) fn trim_after_idling(&mut self) {
         let pad = self.config.top_pad.0;
         self.shrink_top(self.top_size.saturating_sub(pad), self.source.page_size());
-        self.purge(pad);
+        self.purge(pad, self.source.page_size());
     }
 
     /// Gives back what `Trim::Decay` no longer keeps.
@@ -48,16 +49,19 @@ impl<S: PageSource> Heap<S> {
             return;
         }
         let now = self.source.now();
-        let surplus = self.retention.surplus(&self.config, idle, now);
+        let held = self.counters.break_bytes + self.counters.region_bytes;
+        let Surplus { bytes: surplus, is_old } =
+            self.retention.surplus(&self.config, idle, held, now);
         if surplus == 0 {
             return;
         }
         let pad = self.config.top_pad.0;
         let surplus_of_top = surplus.min(self.top_size.saturating_sub(pad));
-        self.shrink_top(surplus_of_top, self.break_step());
+        self.shrink_top(surplus_of_top, self.break_step(0));
         let kept = idle - surplus;
         if self.idle() > kept {
-            self.purge(kept);
+            let step = if is_old { self.source.page_size() } else { self.break_step(0) };
+            self.purge(kept, step);
         }
         let left = self.idle();
         self.retention.gave(&self.config, idle.saturating_sub(left), left, now);
@@ -77,14 +81,14 @@ impl<S: PageSource> Heap<S> {
         };
         if is_due && self.config.purge != Purge::Never && self.prepare_to_purge() {
             // SAFETY: by contract.
-            unsafe { self.purge_chunk(chunk, size) };
+            unsafe { self.purge_chunk(chunk, size, self.source.page_size()) };
         }
     }
 
-    /// Discards OS pages inside free chunks, and then inside the emptiest
-    /// units, until no more than `keep` bytes are idle; gives how many bytes
-    /// those were.
-    pub(super) fn purge(&mut self, keep: usize) -> usize {
+    /// Discards OS pages inside free chunks, multiples of `step` bytes, and then
+    /// inside the emptiest units, where a step is one OS page, until no more
+    /// than `keep` bytes are idle; gives how many bytes those were.
+    pub(super) fn purge(&mut self, keep: usize, step: usize) -> usize {
         if self.config.purge == Purge::Never || !self.prepare_to_purge() {
             return 0;
         }
@@ -96,10 +100,11 @@ impl<S: PageSource> Heap<S> {
             && let Some((chunk, size)) = unsafe { self.free.large(last, policy::RELEASE_LEAST) }
         {
             // SAFETY: a free chunk.
-            excess = excess.saturating_sub(unsafe { self.purge_chunk(chunk, size) });
+            excess = excess.saturating_sub(unsafe { self.purge_chunk(chunk, size, step) });
             last = Some((chunk, size));
         }
-        for class in 1..=self.units.last.into() {
+        let units = if step == self.source.page_size() { self.units.last.into() } else { 0 };
+        for class in 1..=units {
             let mut next = self.units.tiers[class][TIERS - 1];
             while let Some(unit) = next.filter(|_| excess > 0) {
                 // SAFETY: units in lists are alive.
@@ -141,10 +146,11 @@ impl<S: PageSource> Heap<S> {
     /// # Safety
     ///
     /// A Free chunk of `size` bytes.
-    unsafe fn purge_chunk(&mut self, chunk: Chunk, size: usize) -> usize {
-        let start = chunk.address();
+    unsafe fn purge_chunk(&mut self, chunk: Chunk, size: usize, step: usize) -> usize {
+        let start = align_up(chunk.address() + CHUNK_LEAST, step);
+        let end = (chunk.address() + size) & !(step - 1);
         // SAFETY: behind the links, nobody uses what is in a free chunk.
-        unsafe { self.discard(start + CHUNK_LEAST..start + size) }
+        unsafe { self.discard(start..end.max(start)) }
     }
 
     /// # Safety

@@ -98,12 +98,13 @@ impl<S: PageSource> Heap<S> {
 
     fn grow_by_break(&mut self, need: usize) -> bool {
         let page = self.source.page_size();
-        let step = self.break_step();
+        let was_small = self.break_step(0) == page;
         // Twice if somebody moved the break: the first growth then only
         // begins a segment, and may be too short for it.
         for _ in 0..2 {
             let missing = (need + HEADER).saturating_sub(self.top_size).max(page);
             let end = self.top.map_or(0, |top| top.address() + self.top_size);
+            let step = self.break_step(missing);
             let padded = align_up(end + missing + self.config.top_pad.0, step) - end;
             let range = match self.source.grow_break(padded) {
                 Some(range) => range,
@@ -117,7 +118,10 @@ impl<S: PageSource> Heap<S> {
                 self.begin_segment(range, Kind::Break);
             }
             if step > page {
-                self.source.prefer_huge(range);
+                // The first time, what the heap had so far, too: much of it may
+                // be untouched, or will be given back and used again.
+                let whole = self.segment_range().filter(|_| was_small);
+                self.source.prefer_huge(whole.unwrap_or(range));
             }
             if self.top_has(need) {
                 return true;
@@ -126,11 +130,26 @@ impl<S: PageSource> Heap<S> {
         false
     }
 
-    /// The unit in bytes in which the end of the break moves.
-    pub(super) fn break_step(&self) -> usize {
+    /// The unit in bytes in which the end of the break moves if the heap is to
+    /// grow by `more`.
+    pub(super) fn break_step(&self, more: usize) -> usize {
         let page = self.source.page_size();
         let huge = self.config.thp.0;
-        if huge == 0 || self.counters.break_bytes < huge { page } else { page.max(HUGE_PAGE) }
+        let is_large = huge > 0 && self.counters.break_bytes + more >= huge;
+        if is_large { page.max(HUGE_PAGE) } else { page }
+    }
+
+    /// The whole OS pages of the current segment.
+    fn segment_range(&self) -> Option<Range> {
+        let segment = self.segments?;
+        let start = segment.addr().get();
+        let skip = align_up(start, self.source.page_size()) - start;
+        // SAFETY: records in the list are alive, and a segment is longer than
+        // what is skipped.
+        unsafe {
+            let len = segment.as_ref().len - skip;
+            Some(Range { start: segment.cast::<u8>().add(skip), len })
+        }
     }
 
     /// Adds `range` to the current segment if it borders on it.
@@ -247,7 +266,7 @@ impl<S: PageSource> Heap<S> {
     pub(super) fn trim_by_policy(&mut self) {
         let surplus = policy::surplus(&self.config, &self.thresholds, self.top_size);
         if surplus > 0 {
-            self.shrink_top(surplus, self.break_step());
+            self.shrink_top(surplus, self.break_step(0));
         }
     }
 
