@@ -13,6 +13,7 @@
 //! figure  the samples of one metric of one cell -> Figure
 //! analysis, notes, words    Records -> Report: figures, notes, a verdict in words
 //! ranking Records -> how allocators rank over rows, and tables of it
+//! overall engines over several workloads: geometric means, ours against the best peer's
 //! rows    Report -> JSON lines     text  Report -> a terminal's tables
 //! svg     Report -> plots          html  Report -> the page
 //! units   figures as people read them
@@ -35,6 +36,7 @@ mod html;
 mod judge;
 mod labels;
 mod notes;
+mod overall;
 pub mod ranking;
 mod read;
 pub mod record;
@@ -48,6 +50,7 @@ mod words;
 pub use analysis::{Arm, Measured, Report, Workload};
 pub use figure::Figure;
 pub use judge::{Verdict, judge, margin};
+pub use overall::{Contest, Duel, Overall, Quantity, Standing, overall};
 pub use read::{Problem, ReadError, Records};
 pub use rows::Row;
 

@@ -4,6 +4,7 @@
 
 use core::cell::UnsafeCell;
 use core::ptr::null_mut;
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::lock::Lock;
 use crate::size_class::CLASS_LAST;
@@ -11,57 +12,67 @@ use crate::size_class::CLASS_LAST;
 /// The most blocks of one class.
 const SLOTS: usize = 1024;
 
+type Slots = [*mut u8; SLOTS];
+
+/// A class's lock and the length of its array. Apart from the arrays, which
+/// take an OS page or more each: most are empty, and to find them so costs no
+/// page of theirs. A cache line each, since threads meet here.
+#[repr(align(64))]
 struct Shelf {
     lock: Lock,
-    inner: UnsafeCell<Inner>,
+    len: AtomicUsize,
 }
 
 impl Shelf {
     const fn new() -> Shelf {
-        Shelf {
-            lock: Lock::new(),
-            inner: UnsafeCell::new(Inner { len: 0, blocks: [null_mut(); SLOTS] }),
-        }
+        Shelf { lock: Lock::new(), len: AtomicUsize::new(0) }
     }
-}
-
-struct Inner {
-    len: usize,
-    blocks: [*mut u8; SLOTS],
 }
 
 /// The arrays of all classes.
 pub(crate) struct Depot {
     shelves: [Shelf; CLASS_LAST + 1],
+    slots: [UnsafeCell<Slots>; CLASS_LAST + 1],
 }
 
-// SAFETY: `inner` is only touched under its `lock`.
+// SAFETY: a class's slots are only touched under its shelf's lock.
 unsafe impl Sync for Depot {}
 
 impl Depot {
     pub(crate) const fn new() -> Depot {
-        Depot { shelves: [const { Shelf::new() }; CLASS_LAST + 1] }
+        Depot {
+            shelves: [const { Shelf::new() }; CLASS_LAST + 1],
+            slots: [const { UnsafeCell::new([null_mut(); SLOTS]) }; CLASS_LAST + 1],
+        }
     }
 
-    /// Runs `f` on a class's array, under its lock.
-    fn with<R>(&self, class: usize, f: impl FnOnce(&mut Inner) -> R) -> R {
-        let _held = self.shelves[class].lock.take();
+    /// Runs `f` on the length of a class's array and the array, under its lock.
+    fn with<R>(&self, class: usize, f: impl FnOnce(&mut usize, &mut Slots) -> R) -> R {
+        let shelf = &self.shelves[class];
+        let _held = shelf.lock.take();
+        let mut len = shelf.len.load(Ordering::Relaxed);
         // SAFETY: under the lock.
-        f(unsafe { &mut *self.shelves[class].inner.get() })
+        let result = f(&mut len, unsafe { &mut *self.slots[class].get() });
+        shelf.len.store(len, Ordering::Relaxed);
+        result
     }
 
-    /// Moves up to `out.len()` blocks to `out`, calls `taken` with how many,
-    /// and gives that.
+    /// Moves up to `out.len()` blocks to `out`, calls `taken` with how many, if
+    /// any, and gives that.
     pub(crate) fn take(
         &self,
         class: usize,
         out: &mut [*mut u8],
         taken: impl FnOnce(usize),
     ) -> usize {
-        self.with(class, |inner| {
-            let count = out.len().min(inner.len);
-            inner.len -= count;
-            out[..count].copy_from_slice(&inner.blocks[inner.len..][..count]);
+        // What another thread is just giving may as well come a moment later.
+        if self.len(class) == 0 {
+            return 0;
+        }
+        self.with(class, |len, slots| {
+            let count = out.len().min(*len);
+            *len -= count;
+            out[..count].copy_from_slice(&slots[*len..][..count]);
             taken(count);
             count
         })
@@ -78,29 +89,68 @@ impl Depot {
         count: usize,
         given: impl FnOnce(),
     ) -> bool {
-        self.with(class, |inner| {
-            if inner.len + count > most.min(SLOTS) {
+        self.with(class, |len, slots| {
+            if *len + count > most.min(SLOTS) {
                 return false;
             }
-            inner.blocks[inner.len..][..count].copy_from_slice(&from[..count]);
-            inner.len += count;
+            slots[*len..][..count].copy_from_slice(&from[..count]);
+            *len += count;
             from.copy_within(count.., 0);
             given();
             true
         })
     }
 
+    /// Blocks of a class in transit, a moment ago.
+    fn len(&self, class: usize) -> usize {
+        self.shelves[class].len.load(Ordering::Relaxed)
+    }
+
     /// Calls `each` with every block in transit.
     pub(crate) fn each(&self, mut each: impl FnMut(*mut u8)) {
         for class in 1..=CLASS_LAST {
-            self.with(class, |inner| {
-                inner.blocks[..inner.len].iter().for_each(|&block| each(block))
-            });
+            self.with(class, |len, slots| slots[..*len].iter().for_each(|&block| each(block)));
         }
     }
 
     /// The locks, for `fork`.
     pub(crate) fn locks(&self) -> impl Iterator<Item = &Lock> {
         self.shelves.iter().map(|shelf| &shelf.lock)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn block(n: usize) -> *mut u8 {
+        core::ptr::without_provenance_mut(16 * n)
+    }
+
+    #[test]
+    fn what_is_given_is_taken_once_and_by_class() {
+        static DEPOT: Depot = Depot::new();
+        let mut from = [1, 2, 3, 4].map(block);
+        let mut given = false;
+        assert!(DEPOT.give(5, SLOTS, &mut from, 3, || given = true) && given);
+        assert_eq!(from[0], block(4), "the others move down");
+        let mut out = [null_mut(); 2];
+        assert_eq!(DEPOT.take(4, &mut out, |_| unreachable!("there is none of this class")), 0);
+        let mut taken = 0;
+        assert_eq!(DEPOT.take(5, &mut out, |count| taken = count), 2);
+        assert_eq!((taken, out), (2, [block(2), block(3)]));
+        assert_eq!(DEPOT.take(5, &mut out, |count| taken = count), 1);
+        assert_eq!((taken, out[0], DEPOT.len(5)), (1, block(1), 0));
+    }
+
+    #[test]
+    fn no_more_is_kept_than_may_be() {
+        static DEPOT: Depot = Depot::new();
+        let mut from = [block(1); 8];
+        assert!(DEPOT.give(1, 10, &mut from, 8, || ()));
+        let refused = || unreachable!("they would be too many");
+        assert!(!DEPOT.give(1, 10, &mut from, 3, refused));
+        assert!(DEPOT.give(1, 10, &mut from, 2, || ()));
+        assert_eq!(DEPOT.len(1), 10);
     }
 }

@@ -109,16 +109,8 @@ fn arms(engines: &Engines, asked: &[String]) -> anyhow::Result<Vec<Arm>> {
     if asked.is_empty() {
         return run::present(engines, engines.usual());
     }
-    let executable = run::executable()?;
-    let mut arms: Vec<Arm> = Vec::with_capacity(asked.len());
-    for text in asked {
-        let spec: ArmSpec = text.parse()?;
-        let arm = engines.resolve(&spec, &executable)?;
-        let twice = arms.iter().any(|a| (&a.engine, &a.settings) == (&arm.engine, &arm.settings));
-        ensure!(!twice, "engine {text} is given twice; the A/A row comes by itself");
-        arms.push(arm);
-    }
-    Ok(arms)
+    let specs: Vec<ArmSpec> = asked.iter().map(|text| text.parse()).collect::<Result<_, _>>()?;
+    run::named(engines, &specs)
 }
 
 fn works(arguments: &Arguments) -> anyhow::Result<Vec<Work>> {

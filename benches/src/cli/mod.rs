@@ -3,11 +3,11 @@
 pub mod allocators;
 mod compare;
 mod list;
-mod output;
+pub mod output;
 mod report;
-mod run;
+pub mod run;
 mod tour;
-mod values;
+pub mod values;
 
 use std::process::ExitCode;
 

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use std::{fmt, fs};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use brkpoint_reports::Report;
 use brkpoint_reports::record::{Cell, Pass};
 use indicatif::{HumanDuration, ProgressBar, ProgressState, ProgressStyle};
@@ -31,6 +31,19 @@ pub fn present(engines: &Engines, specs: &[ArmSpec]) -> anyhow::Result<Vec<Arm>>
             }
             Err(error) => return Err(error.into()),
         }
+    }
+    Ok(arms)
+}
+
+/// All of `specs`, proven to load.
+pub fn named(engines: &Engines, specs: &[ArmSpec]) -> anyhow::Result<Vec<Arm>> {
+    let executable = executable()?;
+    let mut arms: Vec<Arm> = Vec::with_capacity(specs.len());
+    for spec in specs {
+        let arm = engines.resolve(spec, &executable)?;
+        let twice = arms.iter().any(|a| (&a.engine, &a.settings) == (&arm.engine, &arm.settings));
+        ensure!(!twice, "engine {spec} is given twice; the A/A row comes by itself");
+        arms.push(arm);
     }
     Ok(arms)
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::engine::{ArmSpec, SpecError};
 use crate::plan::MAX_ROUNDS;
 
 /// A number of rounds.
@@ -19,6 +20,18 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         .and_then(|duration| Duration::try_from(duration).ok())
         .filter(|duration| !duration.is_zero())
         .ok_or_else(|| "expected a time with its unit, such as 500ms, 30s or 5m".to_owned())
+}
+
+/// Engines between commas. A setting after a comma belongs to the engine before it.
+pub fn engines(text: &str) -> Result<Vec<ArmSpec>, SpecError> {
+    let mut specs: Vec<String> = Vec::new();
+    for part in text.split(',') {
+        match specs.last_mut().filter(|_| part.contains('=') && !part.contains(':')) {
+            Some(spec) => *spec += &format!(",{part}"),
+            None => specs.push(part.to_owned()),
+        }
+    }
+    specs.iter().map(|spec| spec.parse()).collect()
 }
 
 /// How much of a workload.
@@ -48,6 +61,16 @@ mod tests {
         assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
         for bad in ["0s", "-3s", "30", "soon", ""] {
             assert!(duration(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_comma_stands_between_engines_and_between_settings() {
+        let specs = engines("glibc,glibc:mmap_threshold=1M,trim_threshold=8M,./lib.so").unwrap();
+        let specs: Vec<String> = specs.iter().map(ToString::to_string).collect();
+        assert_eq!(specs, ["glibc", "glibc:mmap_threshold=1M,trim_threshold=8M", "./lib.so"]);
+        for bad in ["", "glibc,", "glibc,,brkpoint", "glibc:mmap_threshold"] {
+            assert!(engines(bad).is_err(), "{bad}");
         }
     }
 
