@@ -26,6 +26,8 @@ pub(crate) struct Front {
     units_last: AtomicUsize,
     /// Bytes of a class that the depot keeps.
     kept: AtomicUsize,
+    /// How many caches there are.
+    caches: AtomicUsize,
     classes: UnsafeCell<Classes>,
 }
 
@@ -43,6 +45,7 @@ impl Front {
             below: AtomicUsize::new(0),
             units_last: AtomicUsize::new(0),
             kept: AtomicUsize::new(0),
+            caches: AtomicUsize::new(0),
             classes: UnsafeCell::new(Classes::NONE),
         }
     }
@@ -94,9 +97,18 @@ impl Front {
         self.units_last.load(Ordering::Relaxed)
     }
 
-    /// How many blocks of a class the depot keeps at most.
+    /// How many blocks of a class the depot keeps at most: none as long as
+    /// there has been one thread only, which has no use for it.
     pub(crate) fn kept(&self, class: usize) -> usize {
+        if self.caches.load(Ordering::Relaxed) < 2 {
+            return 0;
+        }
         self.kept.load(Ordering::Relaxed) / self.classes().size(class)
+    }
+
+    /// One cache more was made.
+    pub(crate) fn note_cache(&self) {
+        self.caches.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Where the stack is that serves a request, in bytes from the cache's

@@ -211,7 +211,7 @@ impl Brkpoint {
         // SAFETY: the first `count` have been taken off.
         let done = || unsafe { stack.set_len(len - count) };
         let most = PROCESS.front.kept(class);
-        if DEPOT.give(class, most, slots, count, done) {
+        if most > 0 && DEPOT.give(class, most, slots, count, done) {
             return true;
         }
         // SAFETY: freed blocks, which only this thread's stack has; the first
@@ -277,6 +277,7 @@ impl Brkpoint {
                 cache.as_ref()
             };
             cache.is_taken.store(1, Ordering::Relaxed);
+            PROCESS.front.note_cache();
             Some(cache)
         })?;
         thread::set_cache(cache);
