@@ -10,7 +10,7 @@
 //! - with the feature `arbitrary`: [`Op`] out of a fuzzer's bytes
 
 #[cfg(feature = "arbitrary")]
-mod arbitrary;
+pub mod arbitrary;
 pub mod draw;
 mod generator;
 pub mod text;
