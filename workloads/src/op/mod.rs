@@ -6,6 +6,7 @@
 //! - this file: [`Op`] and [`Event`]
 //! - [`draw`]: operations out of random bits, whatever gives the bits
 //! - [`Generator`]: an endless program out of a seed; [`Random`]: its bits
+//! - [`lines`]: a program as a file
 //! - [`text`]: a program as a test, in words and as C
 //! - with the feature `arbitrary`: [`Op`] out of a fuzzer's bytes
 
@@ -13,6 +14,7 @@
 pub mod arbitrary;
 pub mod draw;
 mod generator;
+pub mod lines;
 pub mod text;
 
 pub use draw::{ALIGN_MOST, Shape};
@@ -93,7 +95,7 @@ pub enum Event {
         /// Which thread.
         thread: u32,
     },
-    /// The process forks, and the child allocates, verifies and ends.
+    /// The process forks; the child verifies, allocates, frees and ends.
     Fork,
     /// Time passes.
     Wait {

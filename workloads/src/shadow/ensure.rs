@@ -129,6 +129,11 @@ impl Shadow {
         Violation { at: self.performed, block: block.addr().get(), promise, what }
     }
 
+    /// A complaint as of the operation just performed.
+    pub fn broken(&self, complaint: Complaint) -> Violation {
+        self.complain(complaint)
+    }
+
     pub(super) fn complain(&self, Complaint { promise, what }: Complaint) -> Violation {
         Violation { at: self.performed, block: 0, promise, what }
     }

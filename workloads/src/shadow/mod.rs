@@ -12,9 +12,10 @@
 use std::alloc::Layout;
 use std::ptr::NonNull;
 
-use crate::op::{Event, Op};
+use crate::op::Op;
 
 mod ensure;
+mod events;
 mod pattern;
 mod promise;
 mod subject;
@@ -96,6 +97,7 @@ pub struct Shadow {
     model: Model,
     serial: u64,
     performed: u64,
+    refused: u64,
 }
 
 // SAFETY: an oracle owns the blocks of its slots, and blocks are not tied to a
@@ -118,6 +120,7 @@ impl Shadow {
             model: Model::default(),
             serial: 0,
             performed: 0,
+            refused: 0,
         }
     }
 
@@ -151,6 +154,11 @@ impl Shadow {
         self.performed
     }
 
+    /// How many of them were refused.
+    pub fn refused(&self) -> u64 {
+        self.refused
+    }
+
     /// Performs an operation on `subject`, always the same one.
     ///
     /// # Errors
@@ -178,6 +186,7 @@ impl Shadow {
             Op::Event(event) => self.happen(subject, event)?,
         };
         self.performed += 1;
+        self.refused += u64::from(outcome == Outcome::Refused);
         let due = |every: u64| every != 0 && self.performed.is_multiple_of(every);
         let refused = outcome == Outcome::Refused && self.watches(Promise::Harmless);
         if due(self.rules.verify_every) && self.watches(Promise::Contents) {
@@ -341,14 +350,6 @@ impl Shadow {
             return Err(self.violation(live.start, Promise::UsableSize, what));
         }
         Ok(Outcome::Done)
-    }
-
-    fn happen(&mut self, subject: &mut impl Subject, event: Event) -> Result<Outcome, Violation> {
-        match subject.event(event) {
-            Err(complaint) if self.watches(complaint.promise) => Err(self.complain(complaint)),
-            _ if self.watches(Promise::Contents) => self.verify().map(|()| Outcome::Done),
-            _ => Ok(Outcome::Done),
-        }
     }
 
     fn canvas(&self, start: NonNull<u8>, len: usize) -> Canvas {

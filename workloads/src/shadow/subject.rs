@@ -74,7 +74,8 @@ pub trait Subject {
         layout.align()
     }
 
-    /// Brings an event about, or passes it over.
+    /// Brings an event about, or passes it over. Not [`Event::Fork`]: see
+    /// [`fork`](Subject::fork).
     ///
     /// # Errors
     ///
@@ -82,6 +83,13 @@ pub trait Subject {
     fn event(&mut self, event: Event) -> Result<(), Complaint> {
         let _ = event;
         Ok(())
+    }
+
+    /// Forks the process, if it is the process's allocator that is under test:
+    /// 0 in the child, which then tests on and ends, and the child's id in the
+    /// parent. By default, and on failure, `None`.
+    fn fork(&mut self) -> Option<libc::pid_t> {
+        None
     }
 
     /// What the allocator itself finds wrong; asked after every operation, and
