@@ -6,7 +6,7 @@ mod support;
 
 use brkpoint_allocator::{BreakSource, Bytes, Config, Heap, Simulated, System};
 use brkpoint_workloads::op::draw::Events;
-use brkpoint_workloads::op::{Generator, Op, Random, Shape};
+use brkpoint_workloads::op::{ALIGN_MOST, Generator, Op, Random, Shape};
 use proptest::prelude::*;
 use support::{configs, run, settings};
 
@@ -46,6 +46,7 @@ fn settings_change_time_passes_and_the_os_refuses() {
     let shape = Shape {
         slots: 32,
         largest: 40 << 10,
+        align_most: ALIGN_MOST,
         edges: &[1 << 10, 64 << 10, 128 << 10, 1 << 20],
         impossible: true,
         events,

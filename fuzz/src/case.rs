@@ -3,11 +3,11 @@
 use std::fmt;
 
 use arbitrary::{Arbitrary, Unstructured};
-use brkpoint_allocator::{Config, Heap, MmapThreshold};
+use brkpoint_allocator::{Config, Heap, MmapThreshold, Stats};
 use brkpoint_workloads::op::arbitrary::Bytes;
 use brkpoint_workloads::op::draw::{Bits, Events};
-use brkpoint_workloads::op::{Event, Op, Shape, text};
-use brkpoint_workloads::shadow::{Promise, Rules, Shadow, Violation};
+use brkpoint_workloads::op::{ALIGN_MOST, Event, Op, Shape, text};
+use brkpoint_workloads::shadow::{Outcome, Promise, Rules, Shadow, Violation};
 
 use crate::arena::Arena;
 use crate::subject::{Staged, Subjected};
@@ -56,7 +56,9 @@ impl Case {
             MmapThreshold::Fixed(size) | MmapThreshold::Dynamic(size) => size,
         };
         let edges = [threshold, config.slab_max.0, 32 << 10].map(|edge| edge.min(1 << 20));
-        let shape = Shape { slots: 48, largest, edges: &edges, impossible: true, events };
+        let align_most = ALIGN_MOST;
+        let shape =
+            Shape { slots: 48, largest, align_most, edges: &edges, impossible: true, events };
         let program = shape.program(bytes)?;
         Ok(Case { config, program })
     }
@@ -107,6 +109,25 @@ impl Case {
         subject.heap.source_mut().verify();
         shadow.inspect(&mut subject)?;
         Ok(requests)
+    }
+
+    /// Runs it, and gives each operation's outcome, and after each of them what
+    /// the heap holds.
+    ///
+    /// # Errors
+    ///
+    /// The promise that was broken.
+    pub fn trace(&self) -> Result<(Vec<Outcome>, Vec<Stats>), Violation> {
+        rate::count(self.program.len());
+        let mut subject = Subjected::new(Heap::new(self.config, Arena::new()));
+        let mut shadow = Shadow::with(Rules { verify_every: 0, inspect_every: 0, ..Rules::FAST });
+        let (mut outcomes, mut accounts) = (Vec::new(), Vec::new());
+        for &op in &self.program {
+            outcomes.push(shadow.perform(&mut subject, op)?);
+            accounts.push(subject.heap.stats());
+        }
+        shadow.free_all(&mut subject)?;
+        Ok((outcomes, accounts))
     }
 
     /// With all freed, a large block can be had, and goes back.

@@ -39,24 +39,14 @@ pub struct Chapter {
     pub rounds: u32,
 }
 
-/// Such a program has no events.
-const QUIET: Events = Events {
-    trim: false,
-    set: false,
-    threads: 0,
-    fork: false,
-    wait: false,
-    fail: false,
-    move_break: false,
-};
+const QUIET: Events = Events::NONE;
 
 /// Where allocators change from one way to another: `M_MMAP_THRESHOLD`, its
 /// dynamic maximum, and the usual bounds of classes and caches.
 const EDGES: &[usize] =
     &[8, 16, 64, 128, 256, 512, 1024, 1032, 2048, 8192, 16_384, 32_768, 65_536, 131_072, 1 << 20];
 
-const SHAPE: Shape<'static> =
-    Shape { slots: 64, largest: 4096, edges: EDGES, impossible: false, events: QUIET };
+const SHAPE: Shape<'static> = Shape { largest: 4096, edges: EDGES, ..Shape::PLAIN };
 
 /// Requests are granted as long as no more is in use.
 const GRANTED: usize = 256 << 20;
@@ -79,6 +69,13 @@ pub const CHAPTERS: &[Chapter] = &[
         about: "blocks of up to 4 MiB: OS pages, thresholds, mappings",
         shape: Shape { slots: 24, largest: 4 << 20, ..SHAPE },
         operations: 1500,
+        ..CHAPTER
+    },
+    Chapter {
+        name: "aligned",
+        about: "alignments of up to 4 MiB",
+        shape: Shape { slots: 24, largest: 100_000, align_most: 4 << 20, ..SHAPE },
+        operations: 2000,
         ..CHAPTER
     },
     Chapter {

@@ -305,8 +305,11 @@ impl Subject for Mallocs {
     }
 
     /// C aligns a block for what fits into it (C17 7.22.3; DR 445), and realloc
-    /// forgets any greater alignment.
+    /// forgets any greater alignment. A block of 0 bytes need only be unique.
     fn alignment(&self, layout: Layout, resized: bool) -> usize {
+        if layout.size() == 0 {
+            return 1;
+        }
         if layout.align() > FUNDAMENTAL && !resized {
             return layout.align();
         }

@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use crate::op::draw::Bits;
-use crate::op::{Generator, Random};
+use crate::op::{Generator, Random, Shape};
 use crate::shadow::{Parcel, Rules, Shadow, Subject, Violation};
 
 /// Slots of each thread.
@@ -88,7 +88,8 @@ impl Storm {
         let mut shadow = Shadow::with(self.rules);
         shadow.reserve(SLOTS);
         let mut random = Random::new(!seed);
-        for op in Generator::new(seed, SLOTS, self.largest).take(self.operations) {
+        let shape = Shape { slots: SLOTS, largest: self.largest, ..Shape::PLAIN };
+        for op in Generator::shaped(seed, shape).take(self.operations) {
             if random.happens(64) {
                 let slot = random.below(SLOTS as usize) as u32;
                 let mut market = market.lock().unwrap_or_else(PoisonError::into_inner);

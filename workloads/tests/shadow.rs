@@ -220,6 +220,7 @@ impl Subject for Planted {
 const SHAPE: Shape<'_> = Shape {
     slots: 12,
     largest: 1000,
+    align_most: ALIGN_MOST,
     edges: &[],
     impossible: true,
     events: Events {

@@ -58,7 +58,7 @@ pub struct Arguments {
     #[arg(long, default_value_t = 1, allow_negative_numbers = true)]
     seed: u64,
 
-    /// Only this kind of program (small, large, exhaustive, impossible, events,
+    /// Only this kind of program (small, large, aligned, exhaustive, impossible, events,
     /// threads, fork, exhaustion, rounds, storm)
     #[arg(long, value_name = "NAME")]
     chapter: Vec<String>,

@@ -2,7 +2,7 @@
 
 use arbitrary::{Arbitrary, Result, Unstructured};
 
-use super::draw::{Bits, Events};
+use super::draw::Bits;
 use super::{Op, Shape};
 
 /// A fuzzer's bytes as a source of bits: whole bytes, so that each operation
@@ -26,21 +26,8 @@ impl Bits for Bytes<'_, '_> {
 impl Shape<'_> {
     /// What [`Arbitrary`] draws: small programs, every kind of request and no
     /// event, which suits any allocator.
-    pub const ARBITRARY: Shape<'static> = Shape {
-        slots: 32,
-        largest: 1 << 20,
-        edges: &[],
-        impossible: true,
-        events: Events {
-            trim: false,
-            set: false,
-            threads: 0,
-            fork: false,
-            wait: false,
-            fail: false,
-            move_break: false,
-        },
-    };
+    pub const ARBITRARY: Shape<'static> =
+        Shape { slots: 32, largest: 1 << 20, impossible: true, ..Shape::PLAIN };
 
     /// Draws a program that uses up `bytes`.
     ///

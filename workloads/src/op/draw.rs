@@ -35,12 +35,27 @@ pub struct Shape<'a> {
     pub slots: u32,
     /// The largest request that an allocator is expected to grant, in bytes.
     pub largest: usize,
+    /// The largest alignment in bytes, a power of two.
+    pub align_most: usize,
     /// Sizes to try the neighbourhood of, such as thresholds, in bytes.
     pub edges: &'a [usize],
     /// Whether impossible requests are made, too.
     pub impossible: bool,
     /// Which events happen.
     pub events: Events,
+}
+
+impl Shape<'_> {
+    /// What any allocator grants: blocks of up to 64 KiB, aligned to no more
+    /// than an OS page, and no event.
+    pub const PLAIN: Shape<'static> = Shape {
+        slots: 64,
+        largest: 64 << 10,
+        align_most: 4096,
+        edges: &[],
+        impossible: false,
+        events: Events::NONE,
+    };
 }
 
 /// Which events happen. Each is drawn as often as any other that does.
@@ -62,7 +77,8 @@ pub struct Events {
     pub move_break: bool,
 }
 
-/// The largest alignment that is drawn, in bytes.
+/// The largest alignment that a [`Generator`](super::Generator) draws unless
+/// told otherwise, in bytes.
 pub const ALIGN_MOST: usize = 64 << 10;
 
 /// Requests of more bytes than any allocator can grant: `PTRDIFF_MAX` is where
@@ -82,6 +98,19 @@ const IMPOSSIBLE: [usize; 8] = [
 /// the address space has no more on x86-64.
 pub const IMPOSSIBLE_FROM: usize = 1 << 47;
 
+impl Events {
+    /// None of them.
+    pub const NONE: Events = Events {
+        trim: false,
+        set: false,
+        threads: 0,
+        fork: false,
+        wait: false,
+        fail: false,
+        move_break: false,
+    };
+}
+
 impl Op {
     /// Draws an operation.
     pub fn draw(bits: &mut (impl Bits + ?Sized), shape: &Shape<'_>) -> Op {
@@ -94,7 +123,7 @@ impl Op {
         let slot = bits.below(shape.slots as usize) as u32;
         match kind {
             0..112 => {
-                let align = draw_align(bits);
+                let align = draw_align(bits, shape.align_most);
                 let size = draw_size(bits, shape, align);
                 Op::Alloc { slot, size, align, zeroed: kind.is_multiple_of(4) }
             }
@@ -106,11 +135,11 @@ impl Op {
     }
 }
 
-fn draw_align(bits: &mut (impl Bits + ?Sized)) -> usize {
+fn draw_align(bits: &mut (impl Bits + ?Sized), most: usize) -> usize {
     match bits.bits(8) {
-        drawn @ 0..32 => 1 << (drawn as u32 % (ALIGN_MOST.ilog2() + 1)),
-        32..64 => 8,
-        _ => 16,
+        drawn @ 0..32 => 1 << (drawn as u32 % (most.ilog2() + 1)),
+        32..64 => 8.min(most),
+        _ => 16.min(most),
     }
 }
 

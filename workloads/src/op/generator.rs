@@ -3,8 +3,8 @@
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64;
 
-use super::draw::{Bits, Events};
-use super::{Op, Shape};
+use super::draw::Bits;
+use super::{ALIGN_MOST, Op, Shape};
 
 /// An endless program, drawn from a seed.
 ///
@@ -21,8 +21,8 @@ impl Generator<'static> {
     /// Programs over `slots` slots with requests of up to `largest` bytes, all
     /// of which can be granted, and no events; both numbers at least 1.
     pub fn new(seed: u64, slots: u32, largest: usize) -> Generator<'static> {
-        let events = Events::default();
-        Generator::shaped(seed, Shape { slots, largest, edges: &[], impossible: false, events })
+        let shape = Shape { slots, largest, align_most: ALIGN_MOST, ..Shape::PLAIN };
+        Generator::shaped(seed, shape)
     }
 }
 
@@ -61,8 +61,9 @@ impl Bits for Random {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Event;
+    use super::super::draw::Events;
     use super::super::draw::IMPOSSIBLE_FROM;
-    use super::super::{ALIGN_MOST, Event};
     use super::*;
 
     #[test]
@@ -110,8 +111,14 @@ mod tests {
             fail: true,
             move_break: true,
         };
-        let shape =
-            Shape { slots: 4, largest: 1 << 20, edges: &[131_072], impossible: true, events };
+        let shape = Shape {
+            slots: 4,
+            largest: 1 << 20,
+            align_most: 4096,
+            edges: &[131_072],
+            impossible: true,
+            events,
+        };
         let (mut kinds, mut sizes) = ([0; 8], std::collections::BTreeSet::new());
         let mut overflows = 0;
         for op in Generator::shaped(3, shape).take(200_000) {

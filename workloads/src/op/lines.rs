@@ -120,7 +120,14 @@ mod tests {
             fail: true,
             move_break: true,
         };
-        let shape = Shape { slots: 9, largest: 1 << 20, edges: &[4096], impossible: true, events };
+        let shape = Shape {
+            slots: 9,
+            largest: 1 << 20,
+            align_most: 64,
+            edges: &[4096],
+            impossible: true,
+            events,
+        };
         let program: Vec<Op> = Generator::shaped(2, shape).take(5000).collect();
         assert_eq!(read(&write(&program)), Ok(program));
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Complaint, Outcome, Promise, Shadow, Subject, Violation};
-use crate::op::{Event, Generator};
+use crate::op::{Event, Generator, Shape};
 
 /// A child that has not ended by then hangs.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -67,7 +67,8 @@ impl Shadow {
         }
         let slots = self.slots.len().max(1) as u32;
         let mut done = self.verify();
-        for op in Generator::new(self.serial, slots, 64 << 10).take(CHILD_OPERATIONS) {
+        let shape = Shape { slots, ..Shape::PLAIN };
+        for op in Generator::shaped(self.serial, shape).take(CHILD_OPERATIONS) {
             done = done.and_then(|()| self.perform(subject, op).map(drop));
         }
         let status = match done.and_then(|()| self.free_all(subject)) {
