@@ -15,8 +15,6 @@ use crate::engine::Arm;
 use crate::supervise::{self, Launch, LaunchError, Stop};
 use crate::worker::{self, Judgement, STORM};
 
-/// A program that has not ended by then hangs; the slowest takes a few seconds.
-const PATIENCE: Duration = Duration::from_secs(60);
 /// While a program is shrunk, what takes longer is taken for a hang.
 const TRIAL_PATIENCE: Duration = Duration::from_secs(10);
 /// How many smaller programs are tried, and for how long.
@@ -37,7 +35,7 @@ impl fmt::Display for Way {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Way::Promise(name) => write!(f, "promise broken: {name}"),
-            Way::Died(Exit::TimedOut) => write!(f, "hung: not done after {PATIENCE:?}"),
+            Way::Died(Exit::TimedOut) => f.write_str("hung"),
             Way::Died(exit) => write!(f, "died: {exit}"),
         }
     }
@@ -87,12 +85,14 @@ pub struct Checker<'a> {
     arm: &'a Arm,
     worker: &'a Path,
     stop: &'a Stop,
+    patience: Duration,
 }
 
 impl<'a> Checker<'a> {
-    /// Under `arm`, in processes of `worker`, the file of this program.
-    pub fn new(arm: &'a Arm, worker: &'a Path, stop: &'a Stop) -> Checker<'a> {
-        Checker { arm, worker, stop }
+    /// Under `arm`, in processes of `worker`, the file of this program. A process
+    /// that takes longer than `patience` hangs.
+    pub fn new(arm: &'a Arm, worker: &'a Path, stop: &'a Stop, patience: Duration) -> Checker<'a> {
+        Checker { arm, worker, stop, patience }
     }
 
     /// Draws the chapter's program for a seed and performs it; shrinks it if it
@@ -120,18 +120,19 @@ impl<'a> Checker<'a> {
         seed: Option<u64>,
         program: &[Op],
     ) -> Result<Result<Tally, Box<Finding>>, CheckError> {
-        let failure = match self.trial(chapter.name, &lines::write(program), PATIENCE)? {
+        let failure = match self.trial(chapter.name, &lines::write(program), self.patience)? {
             Ok(tally) => return Ok(Ok(tally)),
             Err(failure) => failure,
         };
         let begun = Instant::now();
+        let trial_patience = self.patience.min(TRIAL_PATIENCE);
         let mut last = failure.clone();
         let mut fails = |smaller: &[Op]| {
             if begun.elapsed() > SHRINKING {
                 return false;
             }
             // A trial that cannot be made proves nothing.
-            match self.trial(chapter.name, &lines::write(smaller), TRIAL_PATIENCE) {
+            match self.trial(chapter.name, &lines::write(smaller), trial_patience) {
                 Ok(Err(other)) if other.way == failure.way => {
                     last = other;
                     true
@@ -153,7 +154,7 @@ impl<'a> Checker<'a> {
     ///
     /// If nothing can be said.
     pub fn storm(&self, seed: u64) -> Result<Result<Tally, Box<Finding>>, CheckError> {
-        let done = self.trial(STORM, &seed.to_string(), PATIENCE)?;
+        let done = self.trial(STORM, &seed.to_string(), self.patience)?;
         Ok(done.map_err(|failure| {
             Box::new(Finding { failure, seed: Some(seed), from: 0, program: Vec::new() })
         }))

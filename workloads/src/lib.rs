@@ -3,6 +3,7 @@
 //! - [`conform`]: the conformance run, for any allocator
 //! - [`crew`]: requests made by several threads
 //! - [`family`]: the C malloc family under test
+//! - [`mapped`]: a vector apart from any allocator
 //! - [`op`]: an allocator operation as a value, and generators of them
 //! - [`shadow`]: the oracle that every heap answers to
 //! - [`shrink`]: the shortest program that still fails
@@ -12,6 +13,7 @@
 pub mod conform;
 pub mod crew;
 pub mod family;
+pub mod mapped;
 pub mod op;
 pub mod shadow;
 pub mod shrink;

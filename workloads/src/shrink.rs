@@ -114,8 +114,13 @@ fn simpler(op: Op) -> Vec<Op> {
 /// Smaller numbers to try, small ones first.
 fn smaller(size: usize) -> impl Iterator<Item = usize> {
     let power = size.checked_ilog2().map_or(0, |power| 1 << power);
-    [1, 16, 100, size / 2, power, size & !4095, size & !15, size.saturating_sub(1)]
+    let plain = [1, 16, 100, size / 2, power, size & !4095, size & !15];
+    // Then ever closer, so that a border is found in few steps.
+    let closer = (2..10).map(move |part| size - (size >> part));
+    plain
         .into_iter()
+        .chain(closer)
+        .chain([size.saturating_sub(1)])
         .filter(move |&smaller| smaller < size)
 }
 

@@ -54,6 +54,16 @@ pub struct Arguments {
     )]
     time: Duration,
 
+    /// A program that takes longer hangs; the slowest take a few seconds
+    #[arg(
+        long,
+        value_name = "TIME",
+        default_value = "1m",
+        value_parser = values::duration,
+        allow_hyphen_values = true
+    )]
+    patience: Duration,
+
     /// Seed of the first programs
     #[arg(long, default_value_t = 1, allow_negative_numbers = true)]
     seed: u64,
@@ -113,7 +123,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<u8> {
     let stop = Stop::new(asked);
     let mut status = 0;
     for arm in &arms {
-        let checker = Checker::new(arm, &worker, &stop);
+        let checker = Checker::new(arm, &worker, &stop, arguments.patience);
         let done = match &program {
             Some(program) => once(&checker, chapters[0], program).map(|tried| vec![tried]),
             None => check(&checker, &chapters, arguments.seed, arguments.time),

@@ -88,7 +88,7 @@ fn dispatch(arguments: impl Iterator<Item = OsString>) -> Result<(), String> {
         .map(|word| word.into_string().map_err(|word| format!("{} is not UTF-8", word.display())));
     let mut word = |what: &str| words.next().unwrap_or_else(|| Err(format!("{what} is missing")));
     match word("run, touch, probe or check")?.as_str() {
-        "check" => print(&check::run(&word("a chapter")?)?),
+        "check" => check::print(&check::run(&word("a chapter")?)?),
         "probe" => print(&Identity::of_this_process(&words.collect::<Result<Vec<_>, _>>()?)),
         "touch" => {
             let pages = number(&word("the number of pages")?)?;

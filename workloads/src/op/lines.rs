@@ -58,19 +58,22 @@ pub fn write(program: &[Op]) -> String {
 pub fn read(text: &str) -> Result<Vec<Op>, NoOperation> {
     let mut program = Vec::new();
     for (at, line) in text.lines().enumerate() {
-        let said = line.split('#').next().unwrap_or_default().trim();
-        if said.is_empty() {
-            continue;
-        }
-        let no = || NoOperation { line: at + 1, text: said.to_owned() };
-        program.push(parse(said).ok_or_else(no)?);
+        let no = || NoOperation { line: at + 1, text: said(line).to_owned() };
+        program.extend(parse(line).ok_or_else(no)?);
     }
     Ok(program)
 }
 
-fn parse(line: &str) -> Option<Op> {
-    let mut words = line.split_whitespace();
-    let name = words.next()?;
+/// A line without its remark.
+fn said(line: &str) -> &str {
+    line.split('#').next().unwrap_or_default().trim()
+}
+
+/// Reads one line, without allocating: the operation, if there is one on it;
+/// `None` if there is something else.
+pub fn parse(line: &str) -> Option<Option<Op>> {
+    let mut words = said(line).split_whitespace();
+    let Some(name) = words.next() else { return Some(None) };
     let op = match name {
         "alloc" | "zeroed" => {
             let (slot, size, align) =
@@ -96,7 +99,7 @@ fn parse(line: &str) -> Option<Op> {
         "break" => Op::Event(Event::MoveBreak { bytes: number(&mut words)? }),
         _ => return None,
     };
-    words.next().is_none().then_some(op)
+    words.next().is_none().then_some(Some(op))
 }
 
 fn number<'a, T: FromStr>(words: &mut impl Iterator<Item = &'a str>) -> Option<T> {

@@ -6,12 +6,13 @@
 //! - [`Subject`]: what an allocator must offer; [`Global`] makes one of any `GlobalAlloc`
 //! - [`Parcel`]: a block on its way to another thread's oracle
 //!
-//! Once it has seen its largest slot and its most blocks, an oracle allocates
-//! nothing: the allocator under test may be the one that it lives on.
+//! An oracle keeps what it knows in mappings of its own: the allocator under
+//! test may be the process's.
 
 use std::alloc::Layout;
 use std::ptr::NonNull;
 
+use crate::mapped::Mapped;
 use crate::op::Op;
 
 mod ensure;
@@ -90,10 +91,10 @@ unsafe impl Send for Parcel {}
 #[derive(Debug)]
 pub struct Shadow {
     rules: Rules,
-    slots: Vec<Option<Live>>,
+    slots: Mapped<Option<Live>>,
     /// The blocks' addresses in ascending order, and their slots. A vector,
-    /// since programs have few blocks, and since it need not grow.
-    places: Vec<(usize, u32)>,
+    /// since programs have few blocks.
+    places: Mapped<(usize, u32)>,
     model: Model,
     serial: u64,
     performed: u64,
@@ -115,8 +116,8 @@ impl Shadow {
     pub fn with(rules: Rules) -> Shadow {
         Shadow {
             rules,
-            slots: Vec::new(),
-            places: Vec::new(),
+            slots: Mapped::new(),
+            places: Mapped::new(),
             model: Model::default(),
             serial: 0,
             performed: 0,
@@ -124,8 +125,7 @@ impl Shadow {
         }
     }
 
-    /// Makes room for programs over so many slots, so that nothing is allocated
-    /// from here on.
+    /// Makes room for programs over so many slots.
     pub fn reserve(&mut self, slots: u32) {
         let slots = slots as usize;
         self.places.reserve(slots.saturating_sub(self.places.len()));
