@@ -9,7 +9,7 @@
 use std::cell::Cell;
 use std::ptr::NonNull;
 
-use brkpoint_allocator::{Calls, PageSource, Range};
+use brkpoint_allocator::{Calls, Discard, PageSource, Range};
 
 use crate::subject::Staged;
 
@@ -368,6 +368,33 @@ unsafe impl PageSource for Arena {
         }
         self.held.1 = self.held.1 - range.len + bytes;
         Some(Range { start, len: bytes })
+    }
+
+    /// Lazily means every other OS page at once, and the rest never.
+    unsafe fn discard(&mut self, range: Range, how: Discard) -> bool {
+        self.calls.madvise += 1;
+        let offset = self.offset(range);
+        let (first, count) = (offset / PAGE, range.len / PAGE);
+        let is_whole = offset.is_multiple_of(PAGE) && range.len.is_multiple_of(PAGE) && count > 0;
+        let is_held = is_whole
+            && first < 2 * PAGES
+            && count <= 2 * PAGES - first
+            && self.memory().states[first..first + count]
+                .iter()
+                .all(|state| matches!(state, State::Held | State::First));
+        if !is_held {
+            self.note(|| format!("discarded what is not its own: {range:?}"));
+            return false;
+        }
+        if self.fails() {
+            return false;
+        }
+        let step = if how == Discard::Now { 1 } else { 2 };
+        for page in (first..first + count).step_by(step) {
+            // SAFETY: an OS page of the heap's, in which it uses nothing.
+            unsafe { self.at(page * PAGE).write_bytes(0, PAGE) };
+        }
+        true
     }
 
     fn prefer_huge(&mut self, _: Range) {

@@ -6,7 +6,7 @@ use brkpoint_workloads::op::draw::Bits;
 
 /// Values to try where an option does not list its own. Small ones, so that
 /// small programs cross every border.
-const VALUES: [&str; 24] = [
+const VALUES: &[&str] = &[
     "0",
     "1",
     "2",
@@ -31,6 +31,9 @@ const VALUES: [&str; 24] = [
     "dynamic:0",
     "dynamic:4K",
     "dynamic:64K",
+    "list:16+32+48+4K",
+    "list:32+96+128+400+1040+5008+40K",
+    "list:1K+64K",
 ];
 
 /// Settings: a preset, and a few options changed.
@@ -49,17 +52,12 @@ pub fn change(config: &mut Config, knob: u32, value: usize) {
     let options = options();
     let option = &options[knob as usize % options.len()];
     let Config { break_source, verbose, .. } = *config;
-    match option.values.strip_prefix("one of ") {
-        Some(list) => {
-            let names: Vec<&str> = list.split(", ").collect();
-            option.set(config, names[value % names.len()]);
-        }
-        None => {
-            // The first from there on that the option takes.
-            let mut values = VALUES.iter().cycle().skip(value % VALUES.len()).take(VALUES.len());
-            values.any(|value| option.set(config, value));
-        }
-    }
+    // What the table says it takes, if those are names, and then the values; the
+    // first from there on that the option takes.
+    let said = option.values.trim_start_matches("one of ").split(", ");
+    let candidates = said.map(|name| name.trim_start_matches("or ")).chain(VALUES.iter().copied());
+    let skip = value % candidates.clone().count();
+    candidates.cycle().skip(skip).take(VALUES.len() * 2).any(|text| option.set(config, text));
     (config.break_source, config.verbose) = (break_source, verbose);
 }
 
