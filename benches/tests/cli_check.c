@@ -95,7 +95,8 @@ void *calloc(size_t count, size_t size) {
     size_t all;
     if (__builtin_mul_overflow(count, size, &all) && BUG != WRAPS) return refuse();
     void *block = get(all, 16);
-    if (block && BUG != KEEPS_DIRT) memset(block, 0, all);
+    // Small ones are what the process itself needs to come up.
+    if (block && (BUG != KEEPS_DIRT || all < 900)) memset(block, 0, all);
     return block;
 }
 

@@ -58,3 +58,16 @@ fn a_broken_promise_comes_with_the_shortest_program_that_breaks_it() {
     assert!(text.contains("not aligned to 16 (promise: alignment)"), "{text}");
     assert!(text.contains("let program = [\n    Op::Alloc {"), "{text}");
 }
+
+#[test]
+fn the_guide_has_a_row_for_each_chapter_and_each_promise() {
+    let guide = include_str!("../../docs/fuzz.md");
+    for chapter in CHAPTERS {
+        let row = format!("| {} | {} |", chapter.name, chapter.about);
+        assert!(guide.contains(&row), "no row {row}");
+    }
+    for promise in Promise::ALL {
+        let row = format!("| {} | {} |", promise.name(), promise.text().trim());
+        assert!(guide.contains(&row), "no row {row}");
+    }
+}
