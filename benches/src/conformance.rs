@@ -19,7 +19,7 @@ use crate::worker::{self, Judgement, STORM};
 const TRIAL_PATIENCE: Duration = Duration::from_secs(10);
 /// How many smaller programs are tried, and for how long.
 const TRIALS: usize = 600;
-const SHRINKING: Duration = Duration::from_secs(90);
+const SHRINKING: Duration = Duration::from_secs(45);
 
 /// In which way an engine failed. Of two failures in the same way, the shorter
 /// program is as good.

@@ -49,19 +49,19 @@ fn a_sound_allocator_keeps_every_promise() {
 
 #[test]
 fn each_planted_bug_is_found_and_named_by_the_promise_it_breaks() {
-    for (bug, chapter, broken, most) in [
-        ("MISALIGNS", "aligned", "alignment", 1),
-        ("BOASTS", "small", "disjoint", 4),
-        ("WRAPS", "impossible", "impossible", 1),
-        ("KEEPS_DIRT", "exhaustive", "zeroed", 4),
-        ("FORGETS_ERRNO", "impossible", "reported", 1),
-        ("CHANGES_ERRNO", "small", "reported", 2),
-        ("CUTS_SHORT", "small", "prefix", 2),
-        ("REFUSES_BADLY", "impossible", "harmless", 2),
-        ("TRIMS_TOO_MUCH", "events", "contents", 2),
-        ("LEAKS", "rounds", "bounded", 40),
-        ("ORPHANS", "fork", "fork", 1),
-        ("DIES", "large", "died: killed by signal 6", 2),
+    for (bug, chapter, broken) in [
+        ("MISALIGNS", "aligned", "alignment"),
+        ("BOASTS", "small", "disjoint"),
+        ("WRAPS", "impossible", "impossible"),
+        ("KEEPS_DIRT", "exhaustive", "zeroed"),
+        ("FORGETS_ERRNO", "impossible", "reported"),
+        ("CHANGES_ERRNO", "small", "reported"),
+        ("CUTS_SHORT", "small", "prefix"),
+        ("REFUSES_BADLY", "impossible", "harmless"),
+        ("TRIMS_TOO_MUCH", "events", "contents"),
+        ("LEAKS", "rounds", "bounded"),
+        ("ORPHANS", "fork", "fork"),
+        ("DIES", "large", "died: killed by signal 6"),
     ] {
         let ran = check(&Lab::new(), bug, &[chapter]).exits(1);
         let rows: Vec<Row> = ran.json();
@@ -70,6 +70,8 @@ fn each_planted_bug_is_found_and_named_by_the_promise_it_breaks() {
         assert_eq!(row.broken.as_deref(), Some(broken), "{bug}: {ran}");
         let program = row.program.as_deref().unwrap_or_default();
         let operations = program.lines().count();
+        // A leak shows only by what much of it adds up to.
+        let most = if bug == "LEAKS" { 40 } else { 4 };
         assert!((1..=most).contains(&operations), "{bug}: not shrunk: {ran}");
     }
 }
