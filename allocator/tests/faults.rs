@@ -18,7 +18,8 @@ fn program() -> impl Iterator<Item = Op> {
 fn run_failing(config: Config, nth: u64, count: u64) -> usize {
     let mut heap = Heap::new(config, Simulated::new(HALF));
     heap.source_mut().fail(nth, count);
-    let mut subject = Subjected(heap);
+    let mut subject = Subjected::new(heap);
+    subject.is_disturbed = true;
     let mut shadow = Shadow::new(8);
     let mut refused = 0;
     for op in program() {
@@ -26,16 +27,16 @@ fn run_failing(config: Config, nth: u64, count: u64) -> usize {
             panic!("{config}failing {count} from {nth}, {op:?}: {violation}")
         });
         refused += usize::from(outcome == Outcome::Refused);
-        subject.0.check().unwrap_or_else(|broken| {
+        subject.heap.check().unwrap_or_else(|broken| {
             panic!("{config}failing {count} from {nth}, {op:?}: {broken}")
         });
     }
-    subject.0.source_mut().fail(0, 0);
+    subject.heap.source_mut().fail(0, 0);
     shadow.verify().unwrap();
     shadow.free_all(&mut subject).unwrap();
-    subject.0.trim(0);
-    subject.0.check().unwrap();
-    run(subject.0, program()).unwrap_or_else(|error| panic!("{config}after {nth}: {error}"));
+    subject.heap.trim(0);
+    subject.heap.check().unwrap();
+    run(subject.heap, program()).unwrap_or_else(|error| panic!("{config}after {nth}: {error}"));
     refused
 }
 
@@ -156,12 +157,13 @@ fn memory_that_the_os_does_not_take_back_is_used_again() {
 fn somebody_else_moves_the_break_all_the_time() {
     for config in configs() {
         let config = Config { top_pad: Bytes(4096), ..config };
-        let mut subject = Subjected(Heap::new(config, Simulated::new(256 << 20)));
+        let mut subject = Subjected::new(Heap::new(config, Simulated::new(256 << 20)));
+        subject.is_disturbed = true;
         let mut shadow = Shadow::new(16);
         let mut foreign = Vec::new();
         for (at, op) in Generator::new(13, 40, 100 << 10).take(400).enumerate() {
             if at % 7 == 0 {
-                let range = subject.0.source_mut().foreign_sbrk(8192).unwrap();
+                let range = subject.heap.source_mut().foreign_sbrk(8192).unwrap();
                 // SAFETY: the range is ours, the "somebody else".
                 unsafe { range.start.write_bytes(0x5A, range.len) };
                 foreign.push(range);
@@ -169,11 +171,11 @@ fn somebody_else_moves_the_break_all_the_time() {
             shadow
                 .perform(&mut subject, op)
                 .unwrap_or_else(|violation| panic!("{config}{violation}"));
-            subject.0.check().unwrap_or_else(|broken| panic!("{config}{broken}"));
+            subject.heap.check().unwrap_or_else(|broken| panic!("{config}{broken}"));
         }
         shadow.free_all(&mut subject).unwrap();
-        subject.0.trim(0);
-        subject.0.check().unwrap();
+        subject.heap.trim(0);
+        subject.heap.check().unwrap();
         for range in foreign {
             // SAFETY: as above.
             let bytes = unsafe { std::slice::from_raw_parts(range.start.as_ptr(), range.len) };

@@ -5,9 +5,10 @@
 mod support;
 
 use brkpoint_allocator::{BreakSource, Bytes, Config, Heap, Simulated, System};
-use brkpoint_workloads::op::{Generator, Op};
+use brkpoint_workloads::op::draw::Events;
+use brkpoint_workloads::op::{ALIGN_MOST, Generator, Op, Random, Shape};
 use proptest::prelude::*;
-use support::{configs, run};
+use support::{configs, run, settings};
 
 /// Room for any of these programs, at any rounding.
 const HALF: usize = 256 << 20;
@@ -29,6 +30,32 @@ fn small_blocks_under_every_configuration() {
         let heap = Heap::new(config, Simulated::new(HALF));
         let program = Generator::new(seed as u64 + 1000, 200, 2048).take(1500);
         run(heap, program).unwrap_or_else(|error| panic!("{config}{error}"));
+    }
+}
+
+#[test]
+fn settings_change_time_passes_and_the_os_refuses() {
+    let events = Events {
+        trim: true,
+        set: true,
+        wait: true,
+        fail: true,
+        move_break: true,
+        ..Events::default()
+    };
+    let shape = Shape {
+        slots: 32,
+        largest: 40 << 10,
+        align_most: ALIGN_MOST,
+        edges: &[1 << 10, 64 << 10, 128 << 10, 1 << 20],
+        impossible: true,
+        events,
+    };
+    for seed in 0..400 {
+        let config = settings::draw(&mut Random::new(seed));
+        let heap = Heap::new(config, Simulated::new(64 << 20));
+        let program = Generator::shaped(seed, shape).take(250);
+        run(heap, program).unwrap_or_else(|error| panic!("seed {seed}\n{config}{error}"));
     }
 }
 

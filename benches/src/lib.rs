@@ -5,6 +5,7 @@
 //! plan       what is to be measured: arms x workloads, rounds
 //! engine     allocators as data, and the proof that one answers in a process
 //! runner     a plan -> interleaved fresh processes -> one record each
+//! conformance  an engine's promises, program by program in fresh processes
 //! measure    one cell under one instrument
 //! supervise  a process tree under exactly one instrument
 //! worker     our workloads, as a process that is measured from inside (a crate of
@@ -16,6 +17,7 @@
 //! Statistics, tables and pages are `brkpoint-reports`' business.
 
 pub mod cli;
+pub mod conformance;
 pub mod engine;
 pub mod journal;
 pub mod machine;

@@ -30,6 +30,8 @@ pub struct Simulated {
     break_half: Reservation,
     map_half: Range,
     ledger: Range,
+    /// OS pages of mappings that somebody owns.
+    owned: usize,
     /// Bytes of the break that somebody else took.
     foreign: usize,
     requests: u64,
@@ -58,6 +60,7 @@ impl Simulated {
             break_half,
             map_half,
             ledger,
+            owned: 0,
             foreign: 0,
             requests: 0,
             fail_from: u64::MAX,
@@ -105,7 +108,7 @@ impl Simulated {
 
     /// Bytes of mappings that the heap holds.
     pub fn mapped_bytes(&self) -> usize {
-        (0..self.pages()).filter(|&i| self.owner(i) != Owner::Nobody).count() * PAGE
+        self.owned * PAGE
     }
 
     fn pages(&self) -> usize {
@@ -125,6 +128,8 @@ impl Simulated {
 
     fn own(&mut self, first: usize, count: usize, owner: Option<Owner>) {
         for i in first..first + count {
+            self.owned -= usize::from(self.owner(i) != Owner::Nobody);
+            self.owned += usize::from(owner != Some(Owner::Nobody));
             let start = if i == first { Owner::First } else { Owner::Rest };
             // SAFETY: in bounds (slot), and `self` is borrowed mutably.
             unsafe { self.slot(i).write(owner.unwrap_or(start)) };

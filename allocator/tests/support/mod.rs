@@ -1,7 +1,6 @@
 //! What the tests of the allocator share.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
-use std::alloc::Layout;
 use std::process::Command;
 use std::ptr::NonNull;
 
@@ -10,67 +9,26 @@ use brkpoint_allocator::{
     Trim,
 };
 use brkpoint_workloads::op::Op;
-use brkpoint_workloads::shadow::{Shadow, Subject};
+use brkpoint_workloads::shadow::Shadow;
 
-/// A heap as a subject of the oracle.
-pub struct Subjected<S: PageSource>(pub Heap<S>);
+pub mod settings;
+pub mod subject;
 
-impl<S: PageSource> Subject for Subjected<S> {
-    fn allocate(&mut self, layout: Layout, zeroed: bool) -> Option<NonNull<u8>> {
-        let block = self.0.allocate(layout.size(), layout.align())?;
-        if zeroed {
-            // Only what the heap says: the oracle checks the rest.
-            // SAFETY: a new block of at least `size` bytes.
-            unsafe { block.clear(layout.size()) };
-        }
-        Some(block.start)
-    }
-
-    unsafe fn free(&mut self, block: NonNull<u8>, _: Layout) {
-        // SAFETY: by contract.
-        unsafe { self.0.free(block) }.expect("a live block was refused by free");
-    }
-
-    unsafe fn reallocate(
-        &mut self,
-        block: NonNull<u8>,
-        layout: Layout,
-        size: usize,
-    ) -> Option<NonNull<u8>> {
-        // SAFETY: by contract.
-        unsafe { self.0.reallocate(block, size, layout.align()) }
-            .expect("a live block was refused by realloc")
-    }
-
-    unsafe fn usable_size(&mut self, block: NonNull<u8>, _: Layout) -> usize {
-        // SAFETY: by contract.
-        unsafe { self.0.usable_size(block) }.expect("a live block has a size")
-    }
-}
+pub use subject::{Staged, Subjected};
 
 /// Runs a program on a heap, with every invariant and every promise verified
 /// after every operation, and frees everything at the end.
-pub fn run<S: PageSource>(
+pub fn run<S: Staged>(
     heap: Heap<S>,
     program: impl IntoIterator<Item = Op>,
 ) -> Result<Heap<S>, String> {
-    let mut subject = Subjected(heap);
+    let mut subject = Subjected::new(heap);
     let mut shadow = Shadow::new(32);
-    for (at, op) in program.into_iter().enumerate() {
+    for op in program {
         shadow.perform(&mut subject, op).map_err(|violation| format!("{op:?}: {violation}"))?;
-        subject.0.check().map_err(|broken| format!("after operation {at}, {op:?}: {broken}"))?;
-        let stats = subject.0.stats();
-        if stats.live_blocks + stats.mapped_blocks != shadow.live_blocks() {
-            return Err(format!("after operation {at}, {op:?}: {stats}"));
-        }
     }
     shadow.free_all(&mut subject).map_err(|violation| format!("freeing all: {violation}"))?;
-    subject.0.check().map_err(|broken| format!("with all freed: {broken}"))?;
-    let stats = subject.0.stats();
-    if stats.live + stats.live_blocks + stats.mapped_live + stats.mapped_blocks != 0 {
-        return Err(format!("all was freed, yet: {stats}"));
-    }
-    Ok(subject.0)
+    Ok(subject.heap)
 }
 
 /// A list of size classes as a user might give it: with wide steps, and with an

@@ -1,6 +1,7 @@
 //! The command line: one verb a file.
 
 pub mod allocators;
+mod check;
 mod compare;
 mod list;
 pub mod output;
@@ -27,7 +28,8 @@ Examples:
   brkpoint compare -- python3 script.py
   brkpoint report target/brkpoint/compare-*.jsonl -o compare.html
 
-Exit status: 0 fine; 1 the answer is bad (a cell failed); 2 usage or set-up error, or
+Exit status: 0 fine; 1 the answer is bad (a cell failed, a promise
+was broken); 2 usage or set-up error, or
 nothing was measured; 130 interrupted. What was measured is kept in any case.")]
 struct Cli {
     #[command(subcommand)]
@@ -36,12 +38,13 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    Check(check::Arguments),
     Compare(compare::Arguments),
     List(list::Arguments),
     Report(report::Arguments),
 }
 
-/// The answer is bad: a cell failed.
+/// The answer is bad: a cell failed, a promise was broken.
 const BAD: u8 = 1;
 /// Usage or set-up error, or nothing was measured.
 const UNUSABLE: u8 = 2;
@@ -74,6 +77,7 @@ fn explained(error: &anyhow::Error) -> String {
 pub fn main() -> ExitCode {
     let done = match Cli::parse().verb {
         None => tour::run(),
+        Some(Verb::Check(arguments)) => check::run(arguments),
         Some(Verb::Compare(arguments)) => compare::run(arguments),
         Some(Verb::List(arguments)) => list::run(arguments),
         Some(Verb::Report(arguments)) => report::run(arguments),

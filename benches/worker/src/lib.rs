@@ -8,11 +8,14 @@
 //!   control whose faults are known beforehand
 //! - `worker probe [SYMBOL]...` prints an [`Identity`]: which objects answer for
 //!   the malloc family, and the versions those symbols tell
+//! - `worker check CHAPTER` performs a program of the conformance run, which is
+//!   on standard input, and prints a [`Judgement`]
 //!
 //! It shuns the command-line parser and allocates next to nothing before the
 //! measured region, so that the region meets a heap as fresh as can be.
 
 mod answer;
+mod check;
 mod identity;
 pub mod marker;
 mod memory;
@@ -29,6 +32,7 @@ use brkpoint_workloads::synthetic::{self, Observer, Outcome};
 use serde::Serialize;
 
 pub use answer::Answer;
+pub use check::{Judgement, STORM};
 pub use identity::{Identity, Linked, VersionSymbol};
 use memory::Sampler;
 
@@ -62,6 +66,11 @@ pub fn linked_main(name: &'static str, version: impl FnOnce() -> String) -> Exit
     main(arguments)
 }
 
+/// The arguments of this program that make it perform a program of `chapter`.
+pub fn check_arguments(chapter: &str) -> Vec<OsString> {
+    [VERB, "check", chapter].map(OsString::from).into()
+}
+
 /// Runs the worker with the arguments that follow [`VERB`]. Exit status 2: they
 /// make no sense, or the instrument does not work here; stderr says which.
 pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
@@ -78,7 +87,8 @@ fn dispatch(arguments: impl Iterator<Item = OsString>) -> Result<(), String> {
     let mut words = arguments
         .map(|word| word.into_string().map_err(|word| format!("{} is not UTF-8", word.display())));
     let mut word = |what: &str| words.next().unwrap_or_else(|| Err(format!("{what} is missing")));
-    match word("run, touch or probe")?.as_str() {
+    match word("run, touch, probe or check")?.as_str() {
+        "check" => check::print(&check::run(&word("a chapter")?)?),
         "probe" => print(&Identity::of_this_process(&words.collect::<Result<Vec<_>, _>>()?)),
         "touch" => {
             let pages = number(&word("the number of pages")?)?;
@@ -94,7 +104,7 @@ fn dispatch(arguments: impl Iterator<Item = OsString>) -> Result<(), String> {
                 .map_err(|error| format!("{name}: {error}"))?;
             print(&measure(options.pass, &mut prepared)?)
         }
-        other => Err(format!("{other:?} is none of run, touch, probe")),
+        other => Err(format!("{other:?} is none of run, touch, probe, check")),
     }
 }
 

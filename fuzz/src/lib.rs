@@ -1,0 +1,20 @@
+//! What the fuzz targets share.
+//!
+//! - [`arena`]: a page source without system calls, whose given-back memory is watched
+//! - [`case`]: a heap's settings and a program out of a fuzzer's bytes, and its run
+//! - [`process`]: the process's own heap, with its caches
+//! - `rate`: how many operations a second, told at the end of a run
+//! - [`report`]: a broken promise as a shrunk test
+//! - `settings`, `subject`: the tests' own, shared with `allocator/tests`
+
+pub mod arena;
+pub mod case;
+pub mod process;
+mod rate;
+pub mod report;
+#[path = "../../allocator/tests/support/settings.rs"]
+#[allow(missing_docs, reason = "written for tests")]
+pub mod settings;
+#[path = "../../allocator/tests/support/subject.rs"]
+#[allow(missing_docs, reason = "written for tests")]
+pub mod subject;

@@ -1,0 +1,31 @@
+//! A broken promise as a shrunk test.
+
+use brkpoint_workloads::op::{Op, text};
+use brkpoint_workloads::shadow::Violation;
+use brkpoint_workloads::shrink::shrink;
+
+use crate::case::Case;
+
+/// How many smaller programs are tried.
+const TRIALS: usize = 20_000;
+
+/// Says which promise `case` breaks when `run` runs it, with the shortest
+/// program that does so, in words and as a test, and ends the run.
+///
+/// # Panics
+///
+/// Always: it is how libFuzzer learns of it.
+pub fn fail(case: &Case, violation: &Violation, run: impl Fn(&Case) -> Result<(), Violation>) -> ! {
+    let config = case.config;
+    let with = |program: &[Op]| Case { config, program: program.to_vec() };
+    // The same promise: another is another finding.
+    let same =
+        |program: &[Op]| run(&with(program)).is_err_and(|other| other.promise == violation.promise);
+    let shrunk = with(&shrink(&case.program, TRIALS, same));
+    let violation = run(&shrunk).err().unwrap_or_else(|| violation.clone());
+    panic!(
+        "{violation}\n\n{}\n{}\n{shrunk:?}",
+        violation.promise.text().trim(),
+        text::words(&shrunk.program)
+    );
+}
