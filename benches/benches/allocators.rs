@@ -11,5 +11,12 @@ fn main() -> ExitCode {
     if arguments.next().is_some_and(|first| first == worker::VERB) {
         return worker::main(arguments);
     }
+    // Cargo starts benches in their package's folder; records go where
+    // `brkpoint` itself leaves them.
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+    if let Err(error) = std::env::set_current_dir(root) {
+        eprintln!("allocators: cannot go to the workspace's folder, {root}: {error}");
+        return ExitCode::from(2);
+    }
     cli::allocators::main()
 }

@@ -83,18 +83,27 @@ pub(crate) unsafe fn cacheable(
     }
 }
 
-/// Marks a block that enters a thread's cache, or leaves it.
+/// Marks a block of `usable` bytes that enters a thread's cache.
 ///
 /// # Safety
 ///
-/// A block of a Live or Cached chunk, which only the caller has.
-pub(crate) unsafe fn set_cached(block: NonNull<u8>, cached: bool) {
-    let state = if cached { State::Cached } else { State::Live };
+/// A block of a Live chunk, of which [`cacheable`] has said so.
+pub(crate) unsafe fn cache(block: NonNull<u8>, usable: usize) {
+    // SAFETY: by contract.
+    unsafe { Chunk::of_block(block).set(usable + HEADER, State::Cached) };
+}
+
+/// Marks a block that leaves a thread's cache.
+///
+/// # Safety
+///
+/// A block of a Cached chunk, which only the caller has.
+pub(crate) unsafe fn uncache(block: NonNull<u8>) {
     // SAFETY: by contract.
     unsafe {
         let chunk = Chunk::of_block(block);
         match chunk.get() {
-            Some((size, _)) => chunk.set(size, state),
+            Some((size, _)) => chunk.set(size, State::Live),
             None => corrupt(chunk, "a freed block's header was overwritten"),
         }
     }

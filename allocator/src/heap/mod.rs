@@ -71,7 +71,7 @@ use free::FreeChunks;
 use mapped::Mapping;
 pub use misuse::Misuse;
 use misuse::inspect;
-pub(crate) use misuse::{cacheable, set_cached};
+pub(crate) use misuse::{cache, cacheable, uncache};
 use policy::{Retention, Thresholds};
 pub use resize::Resized;
 use returned::Returned;

@@ -70,9 +70,9 @@ pub(super) fn surplus(config: &Config, thresholds: &Thresholds, top: usize) -> u
 /// What `Trim::Decay` remembers of what was idle: free, and resident.
 ///
 /// It gives back at once what exceeds the trim threshold and a good part of
-/// what the heap holds, [`SHARE`]. If a good part of that,
-/// [`MISTAKE`], is needed again within `trim_decay`, that was a mistake: twice
-/// as much is kept from then on, until nobody has needed it for that time.
+/// what the heap holds, [`SHARE`]. If a good part of that, [`MISTAKE`], is
+/// needed again within `trim_decay`, that was a mistake: all that the heap has
+/// is kept from then on, until nobody has needed some of it for that time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Retention {
     /// The least that was idle since `since`, in bytes.
@@ -118,7 +118,7 @@ impl Retention {
         held: usize,
         now: u64,
     ) -> Surplus {
-        self.judge(config, now);
+        self.judge(config, held, now);
         self.retry = self.retry.min(Retention::retry_above(config, idle));
         let pad = config.top_pad.0;
         if now.saturating_sub(self.since) >= config.trim_decay.0 as u64 {
@@ -149,11 +149,11 @@ impl Retention {
         self.regained += bytes;
     }
 
-    fn judge(&mut self, config: &Config, now: u64) {
+    fn judge(&mut self, config: &Config, held: usize, now: u64) {
         let is_over = now.saturating_sub(self.lowered) >= config.trim_decay.0 as u64;
         let is_mistake = !is_over && self.given > 0 && self.regained >= self.given / MISTAKE;
         if is_mistake {
-            self.keep = self.keep.max(2 * self.given);
+            self.keep = self.keep.max(held + self.given);
         }
         if is_over || is_mistake {
             self.given = 0;
@@ -223,7 +223,7 @@ mod tests {
             "too little was needed"
         );
         memory.regain(1);
-        assert_eq!(memory.surplus(&config, 6 << 20, 0, 5600).bytes, 0);
+        assert_eq!(memory.surplus(&config, 3 << 20, 0, 5600).bytes, 0);
         // A period ends in which no less than 4 MiB were ever idle.
         memory.low = 4 << 20;
         assert_eq!(memory.surplus(&config, 6 << 20, 0, 6000).bytes, 4 << 20);

@@ -105,7 +105,28 @@ impl<S: PageSource> Heap<S> {
             // together mostly lie together.
             let mut at = bits;
             let mut word = at.read();
+            let mut bit = 0_u64;
+            let (mut number, mut last) = (0, null_mut::<u8>());
             for &block in blocks {
+                // Right behind the last one, as after a run of allocations: no
+                // need to divide.
+                if bit != 0 && block == last.wrapping_add(size) && number + 1 < most.into() {
+                    number += 1;
+                    last = block;
+                    bit = bit.rotate_left(1);
+                    if bit == 1 {
+                        at.write(word);
+                        at = at.add(1);
+                        word = at.read();
+                    }
+                    if word & bit != 0 {
+                        wrong = Some(Misuse::DoubleFree);
+                        break;
+                    }
+                    word |= bit;
+                    count += 1;
+                    continue;
+                }
                 let offset = block.addr().wrapping_sub(start.addr().get());
                 if offset >= UNIT {
                     break;
@@ -113,7 +134,7 @@ impl<S: PageSource> Heap<S> {
                 // The number of the block, and what is left of it: less than
                 // one only at a block's start.
                 let quotient = offset as u64 * reciprocal;
-                let number = (quotient >> 32) as usize;
+                number = (quotient >> 32) as usize;
                 if u64::from(quotient as u32) >= reciprocal || number >= most.into() {
                     wrong = Some(Misuse::NotABlock);
                     break;
@@ -123,7 +144,8 @@ impl<S: PageSource> Heap<S> {
                     at = bits.add(number / 64);
                     word = at.read();
                 }
-                let bit = 1 << (number % 64);
+                bit = 1 << (number % 64);
+                last = block;
                 if word & bit != 0 {
                     wrong = Some(Misuse::DoubleFree);
                     break;

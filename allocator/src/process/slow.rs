@@ -7,12 +7,12 @@ use core::sync::atomic::Ordering;
 use super::{Brkpoint, DEPOT, PROCESS, hooks, refuse};
 use crate::cache::thread::{self, EMPTY, GONE};
 use crate::cache::{Cache, Stack};
-use crate::heap::{Block, cacheable, set_cached};
+use crate::heap::{self, Block};
 use crate::os::raw;
 use crate::size_class::GRAIN;
 
 /// An alignment in bytes that few blocks have by chance.
-const APART: usize = 1 << 10;
+const APART: usize = 4 << 10;
 
 /// How many blocks are freed at a time when everything is given back.
 const BATCH: usize = 64;
@@ -34,7 +34,7 @@ impl Brkpoint {
                 if class > PROCESS.front.units_last() {
                     // SAFETY: chunks of cached classes beyond the units' are
                     // marked Cached on every stack.
-                    unsafe { set_cached(start, false) };
+                    unsafe { heap::uncache(start) };
                 }
                 return Some(Block::dirty(start));
             }
@@ -51,32 +51,32 @@ impl Brkpoint {
     pub(super) unsafe fn free_slow(&self, block: NonNull<u8>) {
         let front = &PROCESS.front;
         let cache = thread::cache();
-        let class = match front.class_of(block) {
+        let (class, usable) = match front.class_of(block) {
             0 => {
                 // SAFETY: in no unit, so a block with a header.
-                match unsafe { cacheable(block, front.units_last() == 0) } {
+                match unsafe { heap::cacheable(block, front.units_last() == 0) } {
                     Ok(Some(usable)) => match front.classes().within(usable) {
-                        class if class > front.units_last() && !is_apart(block) => class,
+                        class if class > front.units_last() && !is_apart(block) => (class, usable),
                         // A small block that no unit could give, mostly for its
                         // alignment, or one that lies apart for the same reason,
                         // is not kept: it would pin what is round it, and the
                         // next request like it would not find it.
-                        _ => 0,
+                        _ => (0, usable),
                     },
-                    Ok(None) => 0,
+                    Ok(None) => (0, 0),
                     Err(misuse) => refuse("free", block, misuse),
                 }
             }
-            class => class,
+            class => (class, 0),
         };
         let stack = cache.stack(class);
         if class == 0 || !stack.is_used() {
             // SAFETY: by contract.
             return unsafe { self.free_uncached(block, class) };
         }
-        if class > front.units_last() {
+        if usable > 0 {
             // SAFETY: a live block with a header, just inspected.
-            unsafe { set_cached(block, true) };
+            unsafe { heap::cache(block, usable) };
         }
         if !stack.push(block) {
             raw::keeping_errno(|| {
@@ -129,7 +129,9 @@ impl Brkpoint {
             // SAFETY: by contract.
             let freed = unsafe {
                 if class > PROCESS.front.units_last() {
-                    uncache(&blocks[..count]);
+                    blocks[..count].iter().copied().filter_map(NonNull::new).for_each(|block| {
+                        heap::uncache(block);
+                    });
                 }
                 heap.free_batch(&blocks[..count])
             };
@@ -344,16 +346,4 @@ impl Brkpoint {
 /// Whether a block with a header may have been aligned more than others are.
 fn is_apart(block: NonNull<u8>) -> bool {
     block.addr().get().is_multiple_of(APART)
-}
-
-/// Marks chunks that leave a cache live.
-///
-/// # Safety
-///
-/// Blocks with headers, Cached, which nobody else has.
-unsafe fn uncache(blocks: &[*mut u8]) {
-    for block in blocks.iter().copied().filter_map(NonNull::new) {
-        // SAFETY: by contract.
-        unsafe { set_cached(block, false) };
-    }
 }
