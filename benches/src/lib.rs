@@ -1,6 +1,7 @@
 //! The harness: runs cells in fresh processes and appends records.
 //!
 //! ```text
+//! bench      the criterion targets: counts and times of fresh processes
 //! cli        the command line, one verb a file
 //! plan       what is to be measured: arms x workloads, rounds
 //! engine     allocators as data, and the proof that one answers in a process
@@ -16,6 +17,7 @@
 //!
 //! Statistics, tables and pages are `brkpoint-reports`' business.
 
+pub mod bench;
 pub mod cli;
 pub mod conformance;
 pub mod engine;

@@ -7,7 +7,7 @@ use brkpoint_reports::record::{Exit, Metric, Pass, Series};
 
 use crate::engine::Arm;
 use crate::plan::{Plan, Work};
-use crate::supervise::{self, Call, Launch, LaunchError, Observation, Stop, Tracer};
+use crate::supervise::{self, Call, Counts, Launch, LaunchError, Observation, Stop, Tracer};
 use crate::worker::{self, Answer, marker};
 
 /// What one process showed: the fields of a sample that are not in its request.
@@ -19,6 +19,9 @@ pub struct Measured {
     pub error: Option<String>,
     /// The figures.
     pub metrics: BTreeMap<Metric, f64>,
+    /// Calls, bytes and faults of the whole process tree from exec on, of which
+    /// those of a workload's region are a part; only in the counts pass.
+    pub whole: BTreeMap<Metric, f64>,
     /// Memory over time.
     pub series: Option<Series>,
     /// Digest of the answer.
@@ -65,6 +68,7 @@ pub fn one(
     measured.error = failure(arm, &seen);
     if pass == Pass::Counts {
         measured.metrics.extend(counted(&seen, work));
+        measured.whole = whole_counts(&seen);
     }
     measured.notes.extend(seen.instrument.note());
     measured.notes.extend(seen.notes.iter().cloned());
@@ -109,12 +113,21 @@ fn launch(arm: &Arm, work: &Work, pass: Pass, plan: &Plan, executable: &Path) ->
 /// Calls and bytes: of the region that our workloads mark, of a command all.
 fn counted(seen: &Observation, work: &Work) -> Vec<(Metric, f64)> {
     let Some(syscalls) = &seen.syscalls else { return Vec::new() };
-    let counts = match work {
+    by_metric(&match work {
         Work::Synthetic { .. } => {
             syscalls.phases.get(&marker::MEASURED).copied().unwrap_or_default()
         }
         Work::Command { .. } => syscalls.total(),
-    };
+    })
+}
+
+/// Calls, bytes and faults from exec to the end.
+fn whole_counts(seen: &Observation) -> BTreeMap<Metric, f64> {
+    let calls = seen.syscalls.iter().flat_map(|syscalls| by_metric(&syscalls.total()));
+    calls.chain(usage(Pass::Counts, [0.0; 3], [seen.minor_faults, seen.major_faults])).collect()
+}
+
+fn by_metric(counts: &Counts) -> Vec<(Metric, f64)> {
     let of = |(call, calls, bytes): (Call, _, _)| {
         [(calls, counts.calls(call) as f64), (bytes, counts.bytes(call) as f64)]
     };
@@ -122,7 +135,7 @@ fn counted(seen: &Observation, work: &Work) -> Vec<(Metric, f64)> {
 }
 
 /// Each counted call with its metrics.
-const CALLS: [(Call, Metric, Metric); 6] = [
+pub(crate) const CALLS: [(Call, Metric, Metric); 6] = [
     (Call::Brk, Metric::SyscallsBrk, Metric::BytesBrk),
     (Call::Mmap, Metric::SyscallsMmap, Metric::BytesMmap),
     (Call::Munmap, Metric::SyscallsMunmap, Metric::BytesMunmap),

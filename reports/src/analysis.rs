@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::check::{Checked, check};
+use crate::criterion::Criterion;
 use crate::figure::{Figure, Side, figure};
 use crate::labels;
 use crate::read::{Problem, Records};
@@ -18,6 +19,8 @@ pub struct Report {
     pub arms: Vec<Arm>,
     /// What was asked, and where.
     pub runs: Vec<Run>,
+    /// What criterion measured: no verdict comes from it.
+    pub criterion: Criterion,
     /// Files that were read.
     pub sources: Vec<String>,
     /// What was wrong with the files.
@@ -126,6 +129,7 @@ pub(crate) fn group(records: &Records) -> Report {
         notes: crate::notes::collect(records, &checked, &arms, one_machine),
         arms,
         runs: records.runs.clone(),
+        criterion: records.criterion.clone(),
         sources: records.sources.clone(),
         problems: records.problems.clone(),
         verdict: Vec::new(),

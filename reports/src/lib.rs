@@ -6,6 +6,7 @@
 //! ```text
 //! record  what one line of a record file holds
 //! read    record files -> Records: every good line, and what was wrong
+//! criterion  criterion's output directory -> its medians, beside the records
 //! check   which samples count: exits and digests against the reference's
 //! stats   medians, paired ratios, and their 99 % intervals
 //! judge   an interval -> better, worse, same, undecided
@@ -31,6 +32,7 @@
 
 mod analysis;
 mod check;
+pub mod criterion;
 mod figure;
 mod html;
 mod judge;

@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
+use crate::criterion::Criterion;
 use crate::record::{Cell, Line, Pass, Run, SCHEMA, Sample};
 
 /// Longest line that is read, in bytes; longer ones are skipped and named.
@@ -31,6 +32,8 @@ pub struct Records {
     pub runs: Vec<Run>,
     /// All usable samples, each once.
     pub samples: Vec<Sample>,
+    /// What criterion measured, if one of its directories was read.
+    pub criterion: Criterion,
     /// What was wrong with the input.
     pub problems: Vec<Problem>,
 }
@@ -67,17 +70,22 @@ pub struct ReadError {
 }
 
 impl Records {
-    /// Reads the files, which may be concatenations of files. A line that is no
-    /// record becomes a [`Problem`], and the rest is still read.
+    /// Reads the files, which may be concatenations of files; a directory is one of
+    /// criterion's output. A line that is no record, and a benchmark that is not
+    /// whole, become a [`Problem`], and the rest is still read.
     ///
     /// # Errors
-    /// The first file that cannot be opened or read.
+    /// The first file or directory that cannot be opened or read.
     pub fn read<P: AsRef<Path>>(paths: &[P]) -> Result<Records, ReadError> {
         let mut reading = Reading::default();
         for path in paths.iter().map(AsRef::as_ref) {
-            File::open(path)
-                .and_then(|file| reading.file(&path.display().to_string(), BufReader::new(file)))
-                .map_err(|cause| ReadError { path: path.to_owned(), cause })?;
+            let read = match path.is_dir() {
+                true => reading.directory(path),
+                false => File::open(path).and_then(|file| {
+                    reading.file(&path.display().to_string(), BufReader::new(file))
+                }),
+            };
+            read.map_err(|cause| ReadError { path: path.to_owned(), cause })?;
         }
         Ok(reading.finish())
     }
@@ -141,6 +149,13 @@ impl Reading {
                 self.duplicates
             ));
         }
+    }
+
+    fn directory(&mut self, path: &Path) -> io::Result<()> {
+        self.records.sources.push(path.display().to_string());
+        let problems = self.records.criterion.add(path)?;
+        self.records.problems.extend(problems);
+        Ok(())
     }
 
     fn file(&mut self, source: &str, mut reader: impl BufRead) -> io::Result<()> {

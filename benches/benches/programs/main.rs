@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! cargo bench --bench programs                       12 rounds: about 20 minutes
-//! cargo bench --bench programs -- --quick            whether all of it runs
+//! cargo bench --bench programs -- --quick            whether all of it runs: under a minute
 //! cargo bench --bench programs -- --programs xz,perl --engines glibc,brkpoint,./lib.so
 //! ```
 //!
@@ -39,8 +39,12 @@ const ENGINES: &str = "glibc,brkpoint,mimalloc,jemalloc,snmalloc,rpmalloc,tcmall
 /// No program comes near this.
 const TIMEOUT: Duration = Duration::from_secs(300);
 
-/// Rounds that show that everything runs, but carry no interval.
-const QUICK: u32 = 2;
+/// What a process takes on two idle cores, on average over the programs.
+const PROCESS_S: f64 = 0.73;
+
+/// Rounds that show that everything runs, but carry no interval, and their engines.
+const QUICK: u32 = 1;
+const QUICK_ENGINES: &str = "glibc,brkpoint";
 
 #[derive(Parser)]
 #[command(
@@ -54,7 +58,7 @@ struct Arguments {
     #[arg(long, default_value_t = 12, value_parser = values::rounds)]
     rounds: u32,
 
-    /// Two rounds: whether everything runs
+    /// Whether everything runs: one round, of glibc and brkpoint unless engines are named
     #[arg(long, conflicts_with = "rounds")]
     quick: bool,
 
@@ -93,7 +97,7 @@ fn bench(arguments: &Arguments) -> anyhow::Result<u8> {
         Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("benches lies in a folder")?;
     std::env::set_current_dir(root).context("cannot go to the workspace's folder")?;
     let programs = chosen(&arguments.programs)?;
-    let arms = arms(arguments.engines.as_deref())?;
+    let arms = arms(arguments)?;
     let (names, works) = prepare(&programs)?;
     let rounds = if arguments.quick { QUICK } else { arguments.rounds };
     let plan = Plan {
@@ -105,6 +109,12 @@ fn bench(arguments: &Arguments) -> anyhow::Result<u8> {
         timeout: TIMEOUT,
         seed: 1,
     };
+    output::tell(format_args!(
+        "programs: {} programs, {} engines, {rounds} rounds: about {} on two idle cores",
+        plan.works.len(),
+        plan.arms.len(),
+        output::minutes(seconds(&plan)),
+    ));
     let path = output::default_path("programs", "jsonl");
     let outcome = run::run(&plan, &path)?;
     let records = Records::from_lines(outcome.lines);
@@ -122,6 +132,12 @@ fn bench(arguments: &Arguments) -> anyhow::Result<u8> {
     Ok(if status == 0 && lost { 1 } else { status })
 }
 
+/// What the processes of `plan` take: time and memory in every round, counts in two.
+fn seconds(plan: &Plan) -> f64 {
+    let passes = 2 * plan.rounds + plan.rounds.min(2);
+    PROCESS_S * f64::from(passes) * (plan.works.len() * plan.entries().len()) as f64
+}
+
 /// The programs with these names, or all.
 fn chosen(names: &[String]) -> anyhow::Result<Vec<&'static Program>> {
     let known = |name: &String| programs::ALL.iter().any(|program| program.name == name);
@@ -134,10 +150,11 @@ fn chosen(names: &[String]) -> anyhow::Result<Vec<&'static Program>> {
 }
 
 /// The engines asked for, which must all be here, or else those that are.
-fn arms(asked: Option<&str>) -> anyhow::Result<Vec<Arm>> {
+fn arms(arguments: &Arguments) -> anyhow::Result<Vec<Arm>> {
     let engines = Engines::builtin();
-    match asked {
-        None => run::present(engines, &values::engines(ENGINES)?),
+    let usual = if arguments.quick { QUICK_ENGINES } else { ENGINES };
+    match &arguments.engines {
+        None => run::present(engines, &values::engines(usual)?),
         Some(asked) => run::named(engines, &values::engines(asked)?),
     }
 }

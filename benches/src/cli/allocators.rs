@@ -58,7 +58,7 @@ Examples:
 
 Exit status: 0 fine; 1 a cell failed; 2 usage or set-up error; 130 interrupted.")]
 struct Arguments {
-    /// A first answer: few rounds, and less of each row
+    /// A first answer: few rounds, less of each row, and only linked
     #[arg(long)]
     quick: bool,
 
@@ -74,9 +74,9 @@ struct Arguments {
     #[arg(short, long, value_name = "ENGINE[:KNOB=VALUE,...]", num_args = 1..)]
     engines: Vec<String>,
 
-    /// How the allocators come into the processes
-    #[arg(long, default_value = "both")]
-    mode: Modes,
+    /// How the allocators come into the processes [default: both; with --quick linked]
+    #[arg(long)]
+    mode: Option<Modes>,
 
     /// Seed of the workloads and of the order of the allocators
     #[arg(long, default_value_t = 1, allow_negative_numbers = true)]
@@ -135,7 +135,8 @@ fn bench(arguments: &Arguments) -> anyhow::Result<u8> {
     let rows = rows(&arguments.rows)?;
     let specs = specs(&arguments.engines)?;
     let mut plans = Vec::new();
-    for &mode in arguments.mode.list() {
+    let usual = if arguments.quick { Modes::Linked } else { Modes::Both };
+    for &mode in arguments.mode.unwrap_or(usual).list() {
         plans.push((
             mode,
             plan(arguments, arms(mode, &specs, !arguments.engines.is_empty())?, &rows),
@@ -259,10 +260,7 @@ fn announce(plans: &[(Mode, Plan)], rows: usize) {
         plan.arms.len(),
         modes.join(" and "),
         plan.rounds,
-        match seconds {
-            s if s < 90.0 => format!("{:.0} seconds", (s / 10.0).ceil() * 10.0),
-            s => format!("{:.0} minutes", (s / 60.0).ceil()),
-        }
+        output::minutes(seconds),
     ));
 }
 

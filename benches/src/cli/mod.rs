@@ -45,11 +45,11 @@ enum Verb {
 }
 
 /// The answer is bad: a cell failed, a promise was broken.
-const BAD: u8 = 1;
+pub(crate) const BAD: u8 = 1;
 /// Usage or set-up error, or nothing was measured.
-const UNUSABLE: u8 = 2;
+pub(crate) const UNUSABLE: u8 = 2;
 /// As shells report a program that SIGINT ended.
-const INTERRUPTED: u8 = 130;
+pub(crate) const INTERRUPTED: u8 = 130;
 
 /// The exit status that `report` deserves.
 fn status(report: &Report) -> u8 {
@@ -63,7 +63,7 @@ fn status(report: &Report) -> u8 {
 }
 
 /// The error with its causes, but for those that it tells already.
-fn explained(error: &anyhow::Error) -> String {
+pub(crate) fn explained(error: &anyhow::Error) -> String {
     let mut text = error.to_string();
     for cause in error.chain().skip(1).map(ToString::to_string) {
         if !text.contains(&cause) {

@@ -41,6 +41,14 @@ pub fn findings(report: &Report) -> String {
     report.verdict.iter().map(|finding| format!("{finding}\n")).collect()
 }
 
+/// A duration as an announcement gives it: rounded up.
+pub fn minutes(seconds: f64) -> String {
+    match seconds {
+        s if s < 90.0 => format!("{:.0} seconds", (s / 10.0).ceil() * 10.0),
+        s => format!("{:.0} minutes", (s / 60.0).ceil()),
+    }
+}
+
 /// A new file name under `target/brkpoint` for what `verb` makes now.
 pub fn default_path(verb: &str, extension: &str) -> PathBuf {
     let now = jiff::Timestamp::now().strftime("%Y%m%d-%H%M%S").to_string();

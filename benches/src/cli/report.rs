@@ -7,16 +7,18 @@ use brkpoint_reports::Records;
 
 use super::output;
 
-/// Write the HTML page of one or more record files.
+/// Write the HTML page of one or more record files, and of criterion's benchmarks.
 ///
-/// Records may come from several runs and machines. Damaged lines are named and
-/// passed over: the page is made of the rest, and the exit status is 2.
+/// Records may come from several runs and machines; a directory is what criterion
+/// left of `cargo bench`. Damaged lines and files are named and passed over: the
+/// page is made of the rest, and the exit status is 2.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
-Example:
-  brkpoint report target/brkpoint/compare-*.jsonl -o compare.html")]
+Examples:
+  brkpoint report target/brkpoint/compare-*.jsonl -o compare.html
+  brkpoint report target/brkpoint/compare-*.jsonl target/criterion")]
 pub struct Arguments {
-    /// Record files
+    /// Record files, and directories of criterion's output
     #[arg(required = true, value_name = "RECORDS")]
     records: Vec<PathBuf>,
 
@@ -37,7 +39,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<u8> {
     }
     let report = brkpoint_reports::analyse(&records);
     ensure!(
-        !report.rows().is_empty(),
+        !report.rows().is_empty() || !report.criterion.benchmarks.is_empty(),
         "there is no record in {}; `brkpoint compare` makes such files",
         records.sources.join(", ")
     );
@@ -55,7 +57,12 @@ pub fn run(arguments: Arguments) -> anyhow::Result<u8> {
     }
     // The rest was used, but somebody should look at these files.
     let damaged = records.problems.iter().any(|problem| problem.line.is_some());
-    Ok(if damaged { super::UNUSABLE } else { super::status(&report) })
+    let only_criterion = report.rows().is_empty();
+    Ok(match damaged {
+        true => super::UNUSABLE,
+        false if only_criterion => 0,
+        false => super::status(&report),
+    })
 }
 
 fn same_file(a: &Path, b: &Path) -> bool {

@@ -51,14 +51,11 @@ pub fn named(engines: &Engines, specs: &[ArmSpec]) -> anyhow::Result<Vec<Arm>> {
 /// Runs `plan` and leaves its records in `path`; ends early, with what there
 /// is, on SIGINT, SIGTERM and SIGHUP.
 pub fn run(plan: &Plan, path: &Path) -> anyhow::Result<Outcome> {
-    let asked = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| !ignored(*signal)) {
-        signal_hook::flag::register(signal, Arc::clone(&asked)).context("cannot handle signals")?;
-    }
+    let stop = stop_on_signals()?;
     let mut journal = Journal::create(path)?;
     tell_strays();
     let mut bar = Bar::new(plan.budget);
-    let outcome = runner::run(plan, &executable()?, &mut journal, &Stop::new(asked), &mut bar);
+    let outcome = runner::run(plan, &executable()?, &mut journal, &stop, &mut bar);
     bar.0.finish_and_clear();
     if let Err(RunError::SetUp(why)) = outcome {
         // The file holds nothing but the request.
@@ -66,6 +63,15 @@ pub fn run(plan: &Plan, path: &Path) -> anyhow::Result<Outcome> {
         bail!(why);
     }
     outcome.with_context(|| format!("records so far are in {}", path.display()))
+}
+
+/// A stop that SIGINT, SIGTERM and SIGHUP ask for from now on.
+pub fn stop_on_signals() -> anyhow::Result<Stop> {
+    let asked = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| !ignored(*signal)) {
+        signal_hook::flag::register(signal, Arc::clone(&asked)).context("cannot handle signals")?;
+    }
+    Ok(Stop::new(asked))
 }
 
 /// Whether this program was started with `signal` ignored, as `nohup` and the
@@ -78,7 +84,7 @@ fn ignored(signal: i32) -> bool {
 }
 
 /// Names the variables of the user's that are kept from what is measured.
-fn tell_strays() {
+pub fn tell_strays() {
     let strays = Engines::builtin().strays();
     let strays: Vec<_> = strays.iter().map(|name| name.to_string_lossy()).collect();
     if !strays.is_empty() {

@@ -1,5 +1,6 @@
 //! The page: one file that needs no network and no script.
 
+mod criterion;
 mod page;
 mod tables;
 

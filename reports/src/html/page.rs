@@ -20,6 +20,7 @@ impl Report {
         verdict(&mut out, self);
         plots(&mut out, self);
         figures(&mut out, self);
+        super::criterion::section(&mut out, &self.criterion);
         errors_and_notes(&mut out, self);
         engines(&mut out, self);
         machines(&mut out, self);

@@ -37,6 +37,11 @@ pub(crate) fn verdict(report: &Report) -> Vec<String> {
 fn nothing_measured(report: &Report) -> String {
     let failed = report.workloads.iter().map(|w| w.cells.len()).sum::<usize>();
     match failed {
+        0 if !report.criterion.benchmarks.is_empty() => {
+            "No verdict: there are only criterion's benchmarks here, which tell nothing certain \
+             of differences between engines; `brkpoint compare` makes records that do."
+                .into()
+        }
         0 => "Nothing was measured: the records hold no samples.".into(),
         n => format!(
             "Nothing was measured: none of {n} cells has figures; their errors are listed below."

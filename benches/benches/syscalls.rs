@@ -1,0 +1,10 @@
+//! `cargo bench --bench syscalls`: memory calls of the whole process of each workload
+//! under each engine; see `brkpoint::bench`. The worker is this program itself.
+
+use std::process::ExitCode;
+
+use brkpoint::bench::{self, Target};
+
+fn main() -> ExitCode {
+    bench::main(Target::Syscalls)
+}
