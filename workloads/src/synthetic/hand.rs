@@ -159,12 +159,12 @@ pub(super) fn mix(digest: u64, word: u64) -> u64 {
     (digest.rotate_left(5) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
-/// The words of `block` that are written: one every stride from `begin`, and its
-/// last.
+/// The words of `block` that are written: one every stride from its start on, but
+/// for those before `begin`, and its last.
 #[inline(always)]
 fn words(block: Block, begin: usize, stride: usize) -> impl Iterator<Item = *mut u64> {
     let last = block.size - WORD;
-    (begin..last).step_by(stride).chain([last]).map(move |offset| {
+    (begin.next_multiple_of(stride)..last).step_by(stride).chain([last]).map(move |offset| {
         // SAFETY: offset <= size - WORD, so the word ends inside the block.
         unsafe { block.start.add(offset) }.cast::<u64>()
     })
