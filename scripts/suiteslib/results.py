@@ -61,7 +61,7 @@ def difference(record, references):
     known = {case for r in references for case in r["failed"]}
     new = [case for case in record["failed"] if case not in known]
     least = min(r["passed"] for r in references)
-    if not record["failed"] and record["passed"] < least:
+    if not new and record["passed"] < least:
         new.append(f"({record['passed']} cases passed, not {least})")
     return new
 
