@@ -60,7 +60,11 @@ fn nothing_of_a_fat_harness_is_in_the_figures() {
         assert!(highest(&seen) < 5 * MIB, "{tracer:?}: {}", highest(&seen));
     }
     let under_fat = [faults(Pass::Counts, Tracer::Auto), faults(Pass::Counts, Tracer::None)];
-    assert_eq!(thin, under_fat);
+    // Of a whole process they vary by a few (what the kernel maps round a
+    // fault); the harness has tens of thousands.
+    for (thin, under_fat) in thin.into_iter().zip(under_fat) {
+        assert!(thin.abs_diff(under_fat) <= 4, "{thin} {under_fat}");
+    }
     drop(fat);
 }
 
