@@ -136,7 +136,8 @@ fn child_one_thread_allocates_what_another_frees() {
     let footprints = consumer.join().unwrap();
     let early = *footprints[..50].iter().max().unwrap();
     let late = *footprints[150..].iter().max().unwrap();
-    assert!(late <= early + (2 << 20), "{early} grew to {late}");
+    // From 4 MiB on the break moves by 2 MiB; 180 MB have passed.
+    assert!(late <= early + (6 << 20), "{early} grew to {late}");
 }
 
 #[test]
