@@ -32,9 +32,13 @@ const SETTINGS: [&[(&str, &str)]; 11] = [
 
 /// Runs an ignored test under each of the settings.
 fn under_all_settings(test: &str) {
+    under_all_settings_and(test, &[]);
+}
+
+fn under_all_settings_and(test: &str, others: &[(&str, &str)]) {
     for settings in SETTINGS {
         let (text, ok) = child(test, |command| {
-            command.envs(settings.iter().copied());
+            command.envs(settings.iter().chain(others).copied());
         });
         assert!(ok, "{test} under {settings:?}: {text}");
     }
@@ -103,10 +107,11 @@ fn child_ended_threads_leave_nothing_behind() {
         }
         ALLOCATOR.stats()
     };
+    // The table of what went back is there from the first time.
+    run(1);
+    ALLOCATOR.trim(0);
     let (first, last) = (run(20), run(300));
-    // But for one table that is made when the heap first gives something back.
-    let more = last.table_bytes - first.table_bytes;
-    assert!(more < 4 << 20, "more caches:\n{first}\n{last}");
+    assert_eq!(first.table_bytes, last.table_bytes, "more caches:\n{first}\n{last}");
     assert!(held(&last) <= held(&first) + (1 << 20), "{first}\n{last}");
     ALLOCATOR.check().unwrap();
 }
@@ -136,13 +141,15 @@ fn child_one_thread_allocates_what_another_frees() {
     let footprints = consumer.join().unwrap();
     let early = *footprints[..50].iter().max().unwrap();
     let late = *footprints[150..].iter().max().unwrap();
-    // From 4 MiB on the break moves by 2 MiB; 180 MB have passed.
-    assert!(late <= early + (6 << 20), "{early} grew to {late}");
+    // 180 MB have passed; how far one thread is ahead of the other differs.
+    assert!(late <= early + (4 << 20), "{early} grew to {late}");
 }
 
 #[test]
 fn one_thread_allocates_what_another_frees() {
-    under_all_settings("child_one_thread_allocates_what_another_frees");
+    // Huge pages would make every step of the break as large as what is allowed.
+    let others = [("BRKPOINT_THP", "0")];
+    under_all_settings_and("child_one_thread_allocates_what_another_frees", &others);
 }
 
 #[test]

@@ -70,9 +70,9 @@ fn each_planted_bug_is_found_and_named_by_the_promise_it_breaks() {
         assert_eq!(row.broken.as_deref(), Some(broken), "{bug}: {ran}");
         let program = row.program.as_deref().unwrap_or_default();
         let operations = program.lines().count();
-        // A leak shows only by what much of it adds up to, and each step of the
-        // shrinking takes many rounds, of which a busy machine runs fewer.
-        let most = if bug == "LEAKS" { 200 } else { 4 };
+        // A leak shows only by what much of it adds up to, so that many operations
+        // are needed; their number differs with the addresses.
+        let most = if bug == "LEAKS" { 100 } else { 4 };
         assert!((1..=most).contains(&operations), "{bug}: not shrunk: {ran}");
     }
 }
