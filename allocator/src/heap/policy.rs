@@ -96,7 +96,7 @@ const MISTAKE: usize = 8;
 const SHARE: usize = 4;
 
 /// What should go back.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Surplus {
     /// How many bytes of what is idle.
     pub(super) bytes: usize,
@@ -163,10 +163,8 @@ impl Retention {
         }
     }
 
-    const fn retry_above(config: &Config, idle: usize) -> usize {
-        let more =
-            if idle / 4 > config.trim_threshold.0 { idle / 4 } else { config.trim_threshold.0 };
-        idle + more
+    fn retry_above(config: &Config, idle: usize) -> usize {
+        idle + (idle / 4).max(config.trim_threshold.0)
     }
 }
 

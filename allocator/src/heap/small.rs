@@ -112,40 +112,27 @@ impl<S: PageSource> Heap<S> {
                 // need to divide.
                 if bit != 0 && block == last.wrapping_add(size) && number + 1 < most.into() {
                     number += 1;
-                    last = block;
-                    bit = bit.rotate_left(1);
-                    if bit == 1 {
-                        at.write(word);
-                        at = at.add(1);
-                        word = at.read();
-                    }
-                    if word & bit != 0 {
-                        wrong = Some(Misuse::DoubleFree);
+                } else {
+                    let offset = block.addr().wrapping_sub(start.addr().get());
+                    if offset >= UNIT {
                         break;
                     }
-                    word |= bit;
-                    count += 1;
-                    continue;
+                    // The number of the block, and what is left of it: less
+                    // than one only at a block's start.
+                    let quotient = offset as u64 * reciprocal;
+                    number = (quotient >> 32) as usize;
+                    if u64::from(quotient as u32) >= reciprocal || number >= most.into() {
+                        wrong = Some(Misuse::NotABlock);
+                        break;
+                    }
                 }
-                let offset = block.addr().wrapping_sub(start.addr().get());
-                if offset >= UNIT {
-                    break;
-                }
-                // The number of the block, and what is left of it: less than
-                // one only at a block's start.
-                let quotient = offset as u64 * reciprocal;
-                number = (quotient >> 32) as usize;
-                if u64::from(quotient as u32) >= reciprocal || number >= most.into() {
-                    wrong = Some(Misuse::NotABlock);
-                    break;
-                }
+                last = block;
+                bit = 1 << (number % 64);
                 if bits.add(number / 64) != at {
                     at.write(word);
                     at = bits.add(number / 64);
                     word = at.read();
                 }
-                bit = 1 << (number % 64);
-                last = block;
                 if word & bit != 0 {
                     wrong = Some(Misuse::DoubleFree);
                     break;
