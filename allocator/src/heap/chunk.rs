@@ -75,10 +75,18 @@ impl State {
 const VALUE_BITS: u32 = 48;
 const VALUE_MASK: usize = (1 << VALUE_BITS) - 1;
 
+/// A state's part of a sealed word: the state, and the four bits of it in each
+/// of the top four. Of two states that of one ^ that of the other turns one into
+/// the other, whatever the size: marking a block costs no hash.
+const fn mark(state: usize) -> usize {
+    state * (0x1111 << VALUE_BITS | 1)
+}
+
 fn seal(address: usize, value: usize) -> usize {
     debug_assert!(value <= VALUE_MASK);
-    let hash = (address ^ value.rotate_left(20)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    value | (hash & !VALUE_MASK)
+    let (size, state) = (value & !State::MASK, value & State::MASK);
+    let hash = (address ^ size.rotate_left(20)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    (size | (hash & !VALUE_MASK)) ^ mark(state)
 }
 
 fn unseal(address: usize, word: usize) -> Option<usize> {
@@ -188,6 +196,18 @@ impl Chunk {
         Some((value & !State::MASK, State::of(value)?))
     }
 
+    /// Turns Live into Cached and back, leaving a word that was overwritten so.
+    ///
+    /// # Safety
+    ///
+    /// In the heap; Live or Cached, and the caller's.
+    pub(super) unsafe fn toggle_cached(self) {
+        const BOTH: usize = mark(State::Live as usize) ^ mark(State::Cached as usize);
+        // SAFETY: the header is ours to write.
+        let own = unsafe { self.own() };
+        own.store(own.load(Ordering::Relaxed) ^ BOTH, Ordering::Relaxed);
+    }
+
     /// Writes the boundary tag: the size of the chunk on the left, 0 for the
     /// first of its segment.
     ///
@@ -258,5 +278,13 @@ mod tests {
         assert!(elsewhere.count() <= 1, "the seal does not depend on the address");
         let flipped = (0..64).filter(|bit| unseal(0x7000_0000, word ^ (1 << bit)).is_some());
         assert_eq!(flipped.count(), 0, "a flipped bit went unnoticed");
+    }
+
+    #[test]
+    fn a_mark_is_the_difference_between_states() {
+        for (from, to) in (0..16).flat_map(|from| (0..16).map(move |to| (from, to))) {
+            let turned = seal(0x7000_0000, 4096 | from) ^ mark(from) ^ mark(to);
+            assert_eq!(turned, seal(0x7000_0000, 4096 | to));
+        }
     }
 }

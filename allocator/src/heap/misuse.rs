@@ -83,14 +83,14 @@ pub(crate) unsafe fn cacheable(
     }
 }
 
-/// Marks a block of `usable` bytes that enters a thread's cache.
+/// Marks a block that enters a thread's cache.
 ///
 /// # Safety
 ///
 /// A block of a Live chunk, of which [`cacheable`] has said so.
-pub(crate) unsafe fn cache(block: NonNull<u8>, usable: usize) {
+pub(crate) unsafe fn cache(block: NonNull<u8>) {
     // SAFETY: by contract.
-    unsafe { Chunk::of_block(block).set(usable + HEADER, State::Cached) };
+    unsafe { Chunk::of_block(block).toggle_cached() };
 }
 
 /// Marks a block that leaves a thread's cache.
@@ -102,10 +102,10 @@ pub(crate) unsafe fn uncache(block: NonNull<u8>) {
     // SAFETY: by contract.
     unsafe {
         let chunk = Chunk::of_block(block);
-        match chunk.get() {
-            Some((size, _)) => chunk.set(size, State::Live),
-            None => corrupt(chunk, "a freed block's header was overwritten"),
+        if chunk.get().is_none() {
+            corrupt(chunk, "a freed block's header was overwritten");
         }
+        chunk.toggle_cached();
     }
 }
 

@@ -76,7 +76,7 @@ impl Brkpoint {
         }
         if usable > 0 {
             // SAFETY: a live block with a header, just inspected.
-            unsafe { heap::cache(block, usable) };
+            unsafe { heap::cache(block) };
         }
         if !stack.push(block) {
             raw::keeping_errno(|| {
