@@ -92,13 +92,19 @@ impl Stack {
         }
     }
 
+    /// Whether no further block can be put on it.
+    #[inline(always)]
+    pub(crate) fn is_full(&self) -> bool {
+        self.top.load(Ordering::Relaxed) == self.high.load(Ordering::Relaxed)
+    }
+
     /// Puts a block on the stack; `false` if it is full.
     #[inline(always)]
     pub(crate) fn push(&self, block: NonNull<u8>) -> bool {
-        let top = self.top.load(Ordering::Relaxed);
-        if top == self.high.load(Ordering::Relaxed) {
+        if self.is_full() {
             return false;
         }
+        let top = self.top.load(Ordering::Relaxed);
         // SAFETY: `top < high`, so `top` is a slot of the stack.
         unsafe {
             (*top).store(block.as_ptr(), Ordering::Relaxed);

@@ -196,6 +196,20 @@ impl Chunk {
         Some((value & !State::MASK, State::of(value)?))
     }
 
+    /// The size if the state is `state`; `None` also if the word is not as it
+    /// was written.
+    ///
+    /// # Safety
+    ///
+    /// The 16 bytes at the header are readable.
+    #[inline(always)]
+    pub(super) unsafe fn size_as(self, state: State) -> Option<usize> {
+        // SAFETY: readable by contract.
+        let word = unsafe { self.own() }.load(Ordering::Relaxed);
+        let size = word & VALUE_MASK & !State::MASK;
+        (seal(self.address() + 8, size | state as usize) == word).then_some(size)
+    }
+
     /// Turns Live into Cached and back, leaving a word that was overwritten so.
     ///
     /// # Safety

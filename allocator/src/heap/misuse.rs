@@ -73,12 +73,17 @@ pub(crate) unsafe fn cacheable(
 ) -> Result<Option<usize>, Misuse> {
     // SAFETY: by contract; a Live chunk has one on its right.
     unsafe {
-        match inspect(block)? {
-            (_, _, State::Mapped) => Ok(None),
-            (chunk, size, _) if !thorough || chunk.offset(size).previous() == Some(size) => {
-                Ok(Some(size - HEADER))
+        let chunk = Chunk::of_block(block);
+        if !block.addr().get().is_multiple_of(GRAIN) {
+            return Err(Misuse::NotABlock);
+        }
+        match chunk.size_as(State::Live) {
+            // All but this is rare: mapped, or no live block.
+            None => inspect(block).map(|_| None),
+            Some(size) if thorough && chunk.offset(size).previous() != Some(size) => {
+                Err(Misuse::Overrun)
             }
-            _ => Err(Misuse::Overrun),
+            Some(size) => Ok(Some(size - HEADER)),
         }
     }
 }
@@ -102,7 +107,7 @@ pub(crate) unsafe fn uncache(block: NonNull<u8>) {
     // SAFETY: by contract.
     unsafe {
         let chunk = Chunk::of_block(block);
-        if chunk.get().is_none() {
+        if chunk.size_as(State::Cached).is_none() {
             corrupt(chunk, "a freed block's header was overwritten");
         }
         chunk.toggle_cached();

@@ -18,9 +18,25 @@ const APART: usize = 4 << 10;
 const BATCH: usize = 64;
 
 impl Brkpoint {
-    /// Malloc, from step 1 on, for blocks of any size.
+    /// Malloc, from step 1 on, for blocks of any size. Apart from what is
+    /// slower still, so that a cached block with a header needs no stack frame.
     #[inline(never)]
     pub(super) fn allocate_slow(&self, size: usize, align: usize) -> Option<Block> {
+        let class = PROCESS.front.cached_class(size, align);
+        if align <= GRAIN
+            && class > PROCESS.front.units_last()
+            && let Some(start) = thread::cache().stack(class).pop()
+        {
+            // SAFETY: chunks of cached classes beyond the units' are marked
+            // Cached on every stack.
+            unsafe { heap::uncache(start) };
+            return Some(Block::dirty(start));
+        }
+        self.allocate_slower(size, align)
+    }
+
+    #[inline(never)]
+    fn allocate_slower(&self, size: usize, align: usize) -> Option<Block> {
         if let Some(cache) = self.own_cache() {
             let class = PROCESS.front.cached_class(size, align);
             let stack = cache.stack(class);
@@ -42,39 +58,44 @@ impl Brkpoint {
         self.with(|heap| heap.allocate(size, align))
     }
 
-    /// Free, from step 1 on, for blocks of any kind. Keeps errno.
+    /// Free, from step 1 on, for blocks of any kind. Keeps errno. As
+    /// `allocate_slow`, apart from what is slower still.
     ///
     /// # Safety
     ///
     /// As [`Brkpoint::free`].
     #[inline(never)]
     pub(super) unsafe fn free_slow(&self, block: NonNull<u8>) {
-        let front = &PROCESS.front;
-        let cache = thread::cache();
-        let (class, usable) = match front.class_of(block) {
-            0 => {
-                // SAFETY: in no unit, so a block with a header.
-                match unsafe { heap::cacheable(block, front.units_last() == 0) } {
-                    Ok(Some(usable)) => match front.classes().within(usable) {
-                        class if class > front.units_last() && !is_apart(block) => (class, usable),
-                        // A small block that no unit could give, mostly for its
-                        // alignment, or one that lies apart for the same reason,
-                        // is not kept: it would pin what is round it, and the
-                        // next request like it would not find it.
-                        _ => (0, usable),
-                    },
-                    Ok(None) => (0, 0),
-                    Err(misuse) => refuse("free", block, misuse),
-                }
-            }
-            class => (class, 0),
+        let class = match PROCESS.front.class_of(block) {
+            // SAFETY: in no unit, so a block with a header.
+            0 => unsafe { headed_class(block) },
+            class => class,
         };
+        let stack = thread::cache().stack(class);
+        // SAFETY: by contract; a block of such a class is live, and has a
+        // header, as has just been inspected.
+        unsafe {
+            if class > PROCESS.front.units_last() && !stack.is_full() {
+                heap::cache(block);
+                stack.push(block);
+            } else {
+                self.free_slower(block, class);
+            }
+        }
+    }
+
+    /// # Safety
+    ///
+    /// As [`Brkpoint::free`]; `class` is the block's, 0 if it is not cached.
+    #[inline(never)]
+    unsafe fn free_slower(&self, block: NonNull<u8>, class: usize) {
+        let cache = thread::cache();
         let stack = cache.stack(class);
         if class == 0 || !stack.is_used() {
             // SAFETY: by contract.
             return unsafe { self.free_uncached(block, class) };
         }
-        if usable > 0 {
+        if class > PROCESS.front.units_last() {
             // SAFETY: a live block with a header, just inspected.
             unsafe { heap::cache(block) };
         }
@@ -340,6 +361,29 @@ impl Brkpoint {
                 next = cache.next;
             }
         });
+    }
+}
+
+/// The class of a block with a header, or 0 if it is not for caches. A small
+/// block that no unit could give, mostly for its alignment, or one that lies
+/// apart for the same reason, is not kept: it would pin what is round it, and
+/// the next request like it would not find it. Ends the process if the block is
+/// seen to be none.
+///
+/// # Safety
+///
+/// As [`heap::cacheable`].
+#[inline]
+unsafe fn headed_class(block: NonNull<u8>) -> usize {
+    let front = &PROCESS.front;
+    // SAFETY: by contract.
+    match unsafe { heap::cacheable(block, front.units_last() == 0) } {
+        Ok(Some(usable)) => match front.classes().within(usable) {
+            class if class > front.units_last() && !is_apart(block) => class,
+            _ => 0,
+        },
+        Ok(None) => 0,
+        Err(misuse) => refuse("free", block, misuse),
     }
 }
 
