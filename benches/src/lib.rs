@@ -11,6 +11,7 @@
 //! supervise  a process tree under exactly one instrument
 //! worker     our workloads, as a process that is measured from inside (a crate of
 //!            its own, which is also linked with one allocator each)
+//! tune       the search for the settings that a program should run with
 //! journal    the record file, appended a line at a time
 //! machine, version    where and by what it was measured
 //! ```
@@ -27,6 +28,7 @@ pub mod measure;
 pub mod plan;
 pub mod runner;
 pub mod supervise;
+pub mod tune;
 pub mod version;
 
 pub use brkpoint_worker as worker;

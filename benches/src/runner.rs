@@ -132,16 +132,7 @@ impl<'a> Running<'a> {
         let works = &self.plan.works;
         let cells =
             works.iter().flat_map(|work| self.entries.iter().map(|e| e.cell(work))).collect();
-        let run = Run {
-            schema: SCHEMA,
-            id: self.id.clone(),
-            brkpoint: version::VERSION.to_owned(),
-            started: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
-            command_line: std::env::args_os().map(|arg| arg.to_string_lossy().into()).collect(),
-            machine: machine::describe(),
-            cells,
-        };
-        self.write(Line::Run(run))
+        self.write(Line::Run(begun(self.id.clone(), cells)))
     }
 
     /// The entries that `pass` takes in `round`, with their cells.
@@ -261,7 +252,20 @@ impl<'a> Running<'a> {
     }
 }
 
+/// The run of `cells` that begins now, on this machine.
+pub(crate) fn begun(id: String, cells: Vec<Cell>) -> Run {
+    Run {
+        schema: SCHEMA,
+        id,
+        brkpoint: version::VERSION.to_owned(),
+        started: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        command_line: std::env::args_os().map(|arg| arg.to_string_lossy().into()).collect(),
+        machine: machine::describe(),
+        cells,
+    }
+}
+
 /// Unique: the time in nanoseconds and the process.
-fn run_id() -> String {
+pub(crate) fn run_id() -> String {
     format!("{:x}-{:x}", jiff::Timestamp::now().as_nanosecond(), std::process::id())
 }

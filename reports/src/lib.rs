@@ -55,6 +55,7 @@ pub use judge::{Verdict, judge, margin};
 pub use overall::{Contest, Duel, Overall, Quantity, Standing, overall};
 pub use read::{Problem, ReadError, Records};
 pub use rows::Row;
+pub use units::{human, ratio_interval};
 
 /// Computes every figure of the records, and the verdict in words.
 pub fn analyse(records: &Records) -> Report {

@@ -5,7 +5,7 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 use crate::record::Unit;
 
 /// A value in its metric's unit: `71.3 ms`, `4.77 MiB`, `40,012`.
-pub(crate) fn human(value: f64, unit: Unit) -> String {
+pub fn human(value: f64, unit: Unit) -> String {
     let (scale, name) = scale(value, unit);
     let number = match unit {
         Unit::Count => grouped(value),
@@ -47,7 +47,7 @@ pub(crate) fn ratio(value: f64) -> String {
 }
 
 /// A ratio and its interval: `0.71× [0.69, 0.74]`.
-pub(crate) fn ratio_interval(estimate: crate::stats::Estimate) -> String {
+pub fn ratio_interval(estimate: crate::stats::Estimate) -> String {
     match estimate.interval {
         Some(i) if i.low == i.high => ratio(estimate.value),
         Some(i) => {

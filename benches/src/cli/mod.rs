@@ -8,6 +8,7 @@ pub mod output;
 mod report;
 pub mod run;
 mod tour;
+mod tune;
 pub mod values;
 
 use std::process::ExitCode;
@@ -26,11 +27,12 @@ use clap::{Parser, Subcommand};
 Examples:
   brkpoint
   brkpoint compare -- python3 script.py
+  brkpoint tune -- python3 script.py
   brkpoint report target/brkpoint/compare-*.jsonl -o compare.html
 
 Exit status: 0 fine; 1 the answer is bad (a cell failed, a promise
 was broken); 2 usage or set-up error, or
-nothing was measured; 130 interrupted. What was measured is kept in any case.")]
+nothing was measured; 3 undecided; 130 interrupted. What was measured is kept in any case.")]
 struct Cli {
     #[command(subcommand)]
     verb: Option<Verb>,
@@ -42,6 +44,7 @@ enum Verb {
     Compare(compare::Arguments),
     List(list::Arguments),
     Report(report::Arguments),
+    Tune(tune::Arguments),
 }
 
 /// The answer is bad: a cell failed, a promise was broken.
@@ -81,6 +84,7 @@ pub fn main() -> ExitCode {
         Some(Verb::Compare(arguments)) => compare::run(arguments),
         Some(Verb::List(arguments)) => list::run(arguments),
         Some(Verb::Report(arguments)) => report::run(arguments),
+        Some(Verb::Tune(arguments)) => tune::run(arguments),
     };
     match done {
         Ok(status) => ExitCode::from(status),

@@ -74,8 +74,17 @@ pub struct Knob {
     pub sizes: Option<Sizes>,
     /// The least and the largest number that the engine takes.
     pub accepts: Option<[String; 2]>,
-    /// Where a tuner looks, on a log scale.
+    /// Where it can be looked for, on a log scale.
     pub search: Option<[String; 2]>,
+    /// The values that a tuner tries, beside leaving the knob alone.
+    #[serde(default)]
+    pub tune: Vec<String>,
+    /// Whether a tuner tries it in every combination with the other joint knobs.
+    #[serde(default)]
+    pub joint: bool,
+    /// Whether its effect may not show in system calls and faults.
+    #[serde(default)]
+    pub blind: bool,
     /// The engine's own value.
     pub default: String,
     /// What setting it switches off, at any value.
@@ -207,7 +216,7 @@ mod tests {
                     let kept_out = engine.controls.iter().any(|c| matches(c, variable));
                     assert!(kept_out || knob.paste.is_some(), "{at}: no control covers {variable}");
                 }
-                for bound in knob.search.iter().chain(&knob.accepts).flatten() {
+                for bound in knob.search.iter().chain(&knob.accepts).flatten().chain(&knob.tune) {
                     assert!(knob.value(bound).is_some(), "{at} does not take its own {bound}");
                 }
                 assert_eq!(

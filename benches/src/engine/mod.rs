@@ -22,4 +22,4 @@ pub use arm::Arm;
 pub use catalog::{Engine, Engines, Knob, Sizes};
 pub use error::EngineError;
 pub use spec::{ArmSpec, SpecError};
-pub use value::Unit;
+pub use value::{Unit, bytes};

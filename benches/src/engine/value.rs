@@ -132,7 +132,8 @@ fn digits(text: &str) -> Option<u64> {
     plain.then(|| text.parse().ok())?
 }
 
-fn bytes(text: &str) -> Option<u64> {
+/// Reads a size in bytes; K, M, G and T stand for powers of 1024.
+pub fn bytes(text: &str) -> Option<u64> {
     let last = text.chars().last()?.to_ascii_uppercase();
     match SUFFIXES.iter().find(|(letter, _)| *letter == last) {
         Some((_, power)) => digits(&text[..text.len() - 1])?.checked_mul(1 << power),

@@ -1,0 +1,209 @@
+//! What was found, in words and in every spelling.
+
+use std::fmt::Write;
+
+use brkpoint_reports::record::Unit;
+use brkpoint_reports::{human, ratio_interval};
+
+use super::search::named;
+use super::{Facts, Objective, Outcome, Request, Verdict};
+use crate::engine::Arm;
+
+/// The parameter of `mallopt` for each knob of glibc that has one (malloc.h).
+const MALLOPT: [(&str, &str, i32); 5] = [
+    ("mmap_threshold", "M_MMAP_THRESHOLD", -3),
+    ("trim_threshold", "M_TRIM_THRESHOLD", -1),
+    ("top_pad", "M_TOP_PAD", -2),
+    ("mmap_max", "M_MMAP_MAX", -4),
+    ("arena_max", "M_ARENA_MAX", -8),
+];
+
+/// A way to give a program its settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spelling {
+    /// Where it goes.
+    pub place: &'static str,
+    /// What to write there.
+    pub text: String,
+}
+
+/// The answer as a person reads it.
+pub fn text(request: &Request, outcome: &Outcome) -> String {
+    let mut out = String::new();
+    let found = &outcome.found;
+    let counted = found.tried.iter().filter(|one| one.facts.is_some()).count();
+    let timed = found.tried.iter().filter(|one| !one.ratios.is_empty()).count();
+    let reference = named(&outcome.reference);
+    match &outcome.verdict {
+        Verdict::Recommend(i) => {
+            let one = &found.tried[*i];
+            put(&mut out, format_args!("Recommended for {}:\n", request.work.label()));
+            if let Some(first) = spellings(&one.arm).first() {
+                put(&mut out, format_args!("  {}\n", first.text));
+            }
+        }
+        Verdict::KeepDefault(why) => {
+            put(&mut out, format_args!("Keep the default ({reference}): {why}."));
+        }
+        Verdict::Undecided(why) => put(&mut out, format_args!("Undecided: {why}.")),
+    }
+    for duel in &outcome.confirmed.duels {
+        put(
+            &mut out,
+            format_args!(
+                "  {:<58} {}: {} {}; time {}, memory {}",
+                named(&found.tried[duel.tried].arm),
+                duel.word.word(),
+                word(request.objective),
+                ratio_interval(duel.objective),
+                ratio_interval(duel.time),
+                ratio_interval(brkpoint_reports::stats::Estimate {
+                    value: duel.memory,
+                    interval: Some(brkpoint_reports::stats::Interval::point(duel.memory)),
+                }),
+            ),
+        );
+    }
+    if let Some(repeat) = outcome.confirmed.repeat {
+        let what = "A/A: the default against itself";
+        put(&mut out, format_args!("  {what:<58} time {}", ratio_interval(repeat)));
+    }
+    if outcome.confirmed.rounds > 0 {
+        put(
+            &mut out,
+            format_args!(
+                "Ratios to {reference} over {} fresh interleaved rounds; the intervals' 99 % is for \
+                 all finalists and looks together.",
+                outcome.confirmed.rounds
+            ),
+        );
+    }
+    if let Verdict::Recommend(i) = outcome.verdict
+        && let Some(facts) = found.tried[i].facts
+    {
+        put(&mut out, format_args!("\nWhy: {}", why(&found.reference, &facts)));
+        put(&mut out, format_args!("\nTo set it:"));
+        for spelling in spellings(&found.tried[i].arm) {
+            let text = spelling.text.replace('\n', "\n    ");
+            put(&mut out, format_args!("  {}:\n    {text}", spelling.place));
+        }
+    }
+    put(
+        &mut out,
+        format_args!(
+            "\n{} configurations: {counted} counted, {timed} timed, {} confirmed.",
+            found.tried.len(),
+            found.finalists.len()
+        ),
+    );
+    for (i, error) in &outcome.confirmed.failed {
+        put(&mut out, format_args!("Note: {} fails: {error}", named(&found.tried[*i].arm)));
+    }
+    for missing in &outcome.missing {
+        put(
+            &mut out,
+            format_args!(
+                "Note: {} was not tried: the running C library has no {}",
+                missing.knob, missing.tunable
+            ),
+        );
+    }
+    for absent in &outcome.absent {
+        put(&mut out, format_args!("Note: left out: {absent}"));
+    }
+    for note in &found.notes {
+        put(&mut out, format_args!("Note: {note}"));
+    }
+    out
+}
+
+/// A line; writing into a string does not fail.
+fn put(out: &mut String, line: std::fmt::Arguments<'_>) {
+    let _ = writeln!(out, "{line}");
+}
+
+fn word(objective: Objective) -> &'static str {
+    match objective {
+        Objective::Time => "time",
+        Objective::Memory => "peak memory",
+        Objective::Balanced => "time and memory",
+        Objective::Faults => "minor faults",
+    }
+}
+
+/// What changed from `before` to `after`, in counts.
+pub fn why(before: &Facts, after: &Facts) -> String {
+    let change = |what: &str, before: f64, after: f64, unit| {
+        format!("{what} {} -> {}", human(before, unit), human(after, unit))
+    };
+    let mut parts = vec![
+        change("minor faults", before.faults, after.faults, Unit::Count),
+        change("memory system calls", before.calls, after.calls, Unit::Count),
+        change("asked of the kernel", before.asked_bytes, after.asked_bytes, Unit::Bytes),
+    ];
+    if let (Some(before), Some(after)) = (before.peak_bytes, after.peak_bytes) {
+        parts.push(change("peak resident", before, after, Unit::Bytes));
+    }
+    parts.join("; ")
+}
+
+/// Every spelling of the settings of `arm` that applies, the shortest first.
+pub fn spellings(arm: &Arm) -> Vec<Spelling> {
+    let mut pairs: Vec<(String, String)> = Vec::new();
+    if let Some(library) = &arm.library {
+        pairs.push(("LD_PRELOAD".to_owned(), library.display().to_string()));
+    }
+    let pasted = arm.paste.split(' ').filter_map(|pair| pair.split_once('='));
+    pairs.extend(pasted.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    if pairs.is_empty() {
+        return Vec::new();
+    }
+    let each = |text: &dyn Fn(&str, &str) -> String, between: &str| {
+        let all: Vec<String> = pairs.iter().map(|(name, value)| text(name, value)).collect();
+        all.join(between)
+    };
+    let mut spellings = vec![Spelling {
+        place: "environment",
+        text: each(&|name, value| format!("{name}={value}"), " "),
+    }];
+    // What was measured is the other spelling that glibc has.
+    let tunables = arm.env.iter().find(|(name, _)| name == "GLIBC_TUNABLES");
+    if let (true, Some((_, value))) = (arm.engine == "glibc", tunables) {
+        let text = format!("GLIBC_TUNABLES={}", value.to_string_lossy());
+        spellings.push(Spelling { place: "glibc tunables", text });
+    }
+    let unit = each(&|name, value| format!("Environment=\"{name}={value}\""), "\n");
+    spellings.push(Spelling { place: "systemd unit", text: format!("[Service]\n{unit}") });
+    let docker = each(&|name, value| format!("{name}={value}"), " ");
+    spellings.push(Spelling { place: "Dockerfile", text: format!("ENV {docker}") });
+    spellings.extend(mallopt(arm).into_iter().flatten());
+    spellings
+}
+
+/// Calls of `mallopt`, in C and Rust, if it knows every setting and takes its value.
+fn mallopt(arm: &Arm) -> Option<[Spelling; 2]> {
+    if arm.engine != "glibc" {
+        return None;
+    }
+    let tunables = arm.env.iter().find(|(name, _)| name == "GLIBC_TUNABLES")?.1.to_str()?;
+    let mut calls = Vec::new();
+    for setting in tunables.split(':') {
+        let (name, value) = setting.split_once('=')?;
+        let knob = name.strip_prefix("glibc.malloc.")?;
+        let (_, constant, number) = MALLOPT.iter().find(|(name, ..)| *name == knob)?;
+        calls.push((constant, number, value.parse::<i32>().ok()?));
+    }
+    let c: Vec<String> =
+        calls.iter().map(|(name, _, value)| format!("mallopt({name}, {value});")).collect();
+    let rust: Vec<String> = calls
+        .iter()
+        .map(|(name, _, value)| format!("unsafe {{ libc::mallopt(libc::{name}, {value}) }};"))
+        .collect();
+    Some([
+        Spelling {
+            place: "C, first thing in main",
+            text: format!("#include <malloc.h>\n{}", c.join("\n")),
+        },
+        Spelling { place: "Rust (crate libc), first thing in main", text: rust.join("\n") },
+    ])
+}

@@ -1,0 +1,250 @@
+//! From paired samples to an answer.
+
+use brkpoint_reports::record::Metric;
+use brkpoint_reports::stats::{CONFIDENCE, Estimate, Interval, paired_ratio};
+use brkpoint_reports::{Verdict as Word, judge, margin};
+
+use super::confirm::{Confirmed, LOOKS};
+use super::search::{FINALISTS, Found};
+use super::{Facts, Objective, Request};
+
+/// A configuration's figures to the reference's; less is better.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Ratios {
+    /// Of wall times.
+    pub time: f64,
+    /// Of peak resident bytes; 1 where they are unknown.
+    pub memory: f64,
+    /// Of minor faults.
+    pub faults: f64,
+}
+
+impl Ratios {
+    pub(super) fn of(time: f64, mine: &Facts, reference: &Facts) -> Ratios {
+        let memory = match (mine.peak_bytes, reference.peak_bytes) {
+            (Some(mine), Some(theirs)) if theirs > 0.0 => mine / theirs,
+            _ => 1.0,
+        };
+        Ratios { time, memory, faults: (mine.faults + 1.0) / (reference.faults + 1.0) }
+    }
+
+    /// What the search ranks by: the objective, and a price on slowness that an
+    /// objective other than time does not allow.
+    pub(super) fn score(&self, request: &Request) -> f64 {
+        let slow = (self.time / (1.0 + request.max_slowdown)).max(1.0).powi(4);
+        match request.objective {
+            Objective::Time => self.time,
+            Objective::Balanced => (self.time * self.memory).sqrt(),
+            Objective::Memory => self.memory * slow,
+            Objective::Faults => self.faults * slow,
+        }
+    }
+}
+
+/// A finalist against the reference.
+#[derive(Debug, Clone)]
+pub struct Duel {
+    /// Its index in [`Found::tried`].
+    pub tried: usize,
+    /// Of the objective; its interval pays for the number of finalists and looks.
+    pub objective: Estimate,
+    /// Of the wall times, likewise.
+    pub time: Estimate,
+    /// Of the peak resident bytes.
+    pub memory: f64,
+    /// How it stands.
+    pub word: Word,
+}
+
+/// The answer.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Verdict {
+    /// These settings: an index into [`Found::tried`].
+    Recommend(usize),
+    /// The default is best: why.
+    KeepDefault(String),
+    /// Not decided: what would decide it.
+    Undecided(String),
+}
+
+/// The confidence of one finalist's interval at one look, so that the chance that
+/// any of them deceives at any look is that of one interval of [`CONFIDENCE`].
+pub(super) fn confidence() -> f64 {
+    1.0 - (1.0 - CONFIDENCE) / (FINALISTS * LOOKS.len()) as f64
+}
+
+/// Judges the pairs of a finalist: its figures over the reference's, by round.
+pub(super) fn duel(request: &Request, tried: usize, pairs: &[Ratios]) -> Option<Duel> {
+    let estimate = |of: &dyn Fn(&Ratios) -> f64| {
+        let pairs: Vec<(f64, f64)> = pairs.iter().map(|ratios| (of(ratios), 1.0)).collect();
+        paired_ratio(&pairs, confidence())
+    };
+    let time = estimate(&|ratios| ratios.time)?;
+    let memory = estimate(&|ratios| ratios.memory)?;
+    let objective = match request.objective {
+        Objective::Time => time,
+        Objective::Memory => memory,
+        Objective::Balanced => estimate(&|ratios| (ratios.time * ratios.memory).sqrt())?,
+        // Counts of one process each: they hardly vary.
+        Objective::Faults => {
+            let value = pairs.first()?.faults;
+            Estimate { value, interval: Some(Interval::point(value)) }
+        }
+    };
+    let metric = match request.objective {
+        Objective::Time | Objective::Balanced => Metric::WallS,
+        Objective::Memory => Metric::PeakRssBytes,
+        Objective::Faults => Metric::MinorFaults,
+    };
+    let word = judge(objective.interval, margin(metric));
+    let free = matches!(request.objective, Objective::Time | Objective::Balanced);
+    let limit = 1.0 + request.max_slowdown;
+    let word = match (word, time.interval) {
+        (Word::Better, Some(time)) if !free && time.low > limit => Word::Worse,
+        (Word::Better, Some(time)) if !free && time.high > limit => Word::Undecided,
+        (Word::Better, None) if !free => Word::Undecided,
+        (word, _) => word,
+    };
+    Some(Duel { tried, objective, time, memory: memory.value, word })
+}
+
+/// The answer to `request`.
+pub(super) fn verdict(request: &Request, found: &Found, confirmed: &Confirmed) -> Verdict {
+    let counted = found.tried.iter().filter(|one| one.facts.is_some()).count();
+    let timed = found.tried.iter().filter(|one| !one.ratios.is_empty()).count();
+    if found.tried.is_empty() {
+        return Verdict::KeepDefault("the engine has no knob to tune here".to_owned());
+    }
+    if counted == 0 {
+        let why = "no configuration could be tried in the time; give more with --budget";
+        return Verdict::Undecided(why.to_owned());
+    }
+    let unfinished = found.tried.iter().any(|one| one.out.is_none() && one.ratios.is_empty());
+    if found.finalists.is_empty() {
+        return match unfinished {
+            true => Verdict::Undecided(
+                "the time was up before every configuration that differs had been timed; give more \
+                 with --budget"
+                    .to_owned(),
+            ),
+            false if timed == 0 => Verdict::KeepDefault(format!(
+                "of {counted} configurations none differs from it in system calls, faults and \
+                 memory, or differs for the better"
+            )),
+            false => Verdict::KeepDefault(format!(
+                "of {counted} configurations that were counted and {timed} that were timed, none \
+                 was better in the search"
+            )),
+        };
+    }
+    let better: Vec<&Duel> = confirmed.duels.iter().filter(|d| d.word == Word::Better).collect();
+    let best = better.iter().map(|duel| duel.objective.value).reduce(f64::min);
+    if let Some(best) = best {
+        // Within the margin of the best, less memory and then fewer settings.
+        let near = better.into_iter().filter(|duel| duel.objective.value <= best * 1.03);
+        let choice = near.min_by(|a, b| {
+            let settings = |duel: &Duel| found.tried[duel.tried].arm.settings.len();
+            let memory = |duel: &Duel| (duel.memory * 20.0).round() as u64;
+            (memory(a), settings(a)).cmp(&(memory(b), settings(b)))
+        });
+        if let Some(duel) = choice {
+            return Verdict::Recommend(duel.tried);
+        }
+    }
+    let hopeless = |duel: &Duel| matches!(duel.word, Word::Same | Word::Worse);
+    if confirmed.duels.len() == found.finalists.len() && confirmed.duels.iter().all(hopeless) {
+        return Verdict::KeepDefault(format!(
+            "the best of {counted} configurations, measured again in {} rounds, is not better by \
+             more than the margin",
+            confirmed.rounds
+        ));
+    }
+    Verdict::Undecided(undecided(request, confirmed))
+}
+
+/// What would decide it.
+fn undecided(request: &Request, confirmed: &Confirmed) -> String {
+    let rounds = confirmed.rounds;
+    let last = LOOKS[LOOKS.len() - 1];
+    if rounds >= last {
+        return format!(
+            "after {rounds} rounds the intervals still reach across the margin: the machine is too \
+             noisy, or the gain too small to matter; a quieter machine or a longer input decides"
+        );
+    }
+    let next = LOOKS.iter().find(|&&look| look > rounds).copied().unwrap_or(last);
+    let more = request.budget.mul_f64(f64::from(next) / f64::from(rounds.max(1)));
+    format!(
+        "{rounds} rounds fitted in the time, too few for the interval to lie beyond the margin; \
+         --budget {:.0}s allows about {next}",
+        more.as_secs_f64().ceil()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::plan::Work;
+
+    fn request(objective: Objective) -> Request {
+        Request {
+            engines: vec!["glibc".into()],
+            reference: "glibc".into(),
+            work: Work::command("true".into(), Vec::new(), None),
+            objective,
+            max_slowdown: 0.02,
+            max_memory: None,
+            budget: Duration::from_secs(60),
+            timeout: Duration::from_secs(60),
+            seed: 1,
+        }
+    }
+
+    /// Ratios about `time`, off by up to 1 % in either direction.
+    fn pairs(n: usize, time: f64, memory: f64) -> Vec<Ratios> {
+        let off = |i: usize| 1.0 + (i as f64 / n as f64 - 0.5) / 50.0;
+        (0..n).map(|i| Ratios { time: time * off(i), memory, faults: 1.0 }).collect()
+    }
+
+    fn word(objective: Objective, n: usize, time: f64, memory: f64) -> Word {
+        duel(&request(objective), 0, &pairs(n, time, memory)).expect("ratios").word
+    }
+
+    #[test]
+    fn a_gain_counts_only_from_the_first_look_on() {
+        assert_eq!(word(Objective::Time, LOOKS[0] as usize, 0.25, 1.2), Word::Better);
+        assert_eq!(word(Objective::Time, 8, 0.25, 1.2), Word::Undecided);
+        assert_eq!(word(Objective::Time, 24, 1.0, 0.5), Word::Same);
+        assert_eq!(word(Objective::Time, 24, 1.3, 0.5), Word::Worse);
+    }
+
+    #[test]
+    fn less_memory_must_not_cost_more_time_than_allowed() {
+        assert_eq!(word(Objective::Memory, 24, 1.0, 0.5), Word::Better);
+        assert_eq!(word(Objective::Memory, 24, 1.3, 0.5), Word::Worse);
+        assert_eq!(word(Objective::Memory, 24, 1.018, 0.5), Word::Undecided);
+        assert_eq!(word(Objective::Balanced, 24, 1.1, 0.5), Word::Better);
+    }
+
+    /// Noise of 5 % about no difference: at most one set of finalists in a hundred
+    /// may be recommended at any look; here none of 20 is.
+    #[test]
+    fn of_twenty_programs_to_which_no_knob_matters_none_gets_a_recommendation() {
+        use rand::{RngExt, SeedableRng};
+        for seed in 0..20 {
+            let mut random = rand_pcg::Pcg64Mcg::seed_from_u64(seed);
+            let mut draw = || (random.random_range(-0.05..0.05f64)).exp();
+            for _ in 0..FINALISTS {
+                let all: Vec<Ratios> = (0..LOOKS[LOOKS.len() - 1])
+                    .map(|_| Ratios { time: draw() / draw(), memory: 1.0, faults: 1.0 })
+                    .collect();
+                for look in LOOKS {
+                    let seen = duel(&request(Objective::Time), 0, &all[..look as usize]);
+                    assert_ne!(seen.expect("ratios").word, Word::Better, "seed {seed}");
+                }
+            }
+        }
+    }
+}

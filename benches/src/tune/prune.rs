@@ -1,0 +1,77 @@
+//! Which configurations need not be timed, by what was counted of them.
+
+/// Counts and peak memory of a configuration, from one process each.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Facts {
+    /// System calls that manage memory.
+    pub calls: f64,
+    /// Minor faults.
+    pub faults: f64,
+    /// Bytes asked of the kernel, by `brk` and `mmap`.
+    pub asked_bytes: f64,
+    /// Peak resident bytes; `None` where memory was not measured.
+    pub peak_bytes: Option<f64>,
+}
+
+/// Relative difference below which two counts are taken for equal.
+const SAME: f64 = 0.01;
+/// As many calls or faults may differ by chance (threads, the clock).
+const CHANCE: f64 = 16.0;
+/// Bytes that may differ by chance.
+const CHANCE_BYTES: f64 = 256.0 * 1024.0;
+
+impl Facts {
+    /// Whether no count tells the two apart.
+    pub fn same_counts(&self, other: &Facts) -> bool {
+        close(self.calls, other.calls, CHANCE)
+            && close(self.faults, other.faults, CHANCE)
+            && close(self.asked_bytes, other.asked_bytes, CHANCE_BYTES)
+    }
+
+    /// Whether `other` calls, faults and holds at least as much, and one of these
+    /// clearly more: then nothing speaks for it.
+    pub fn dominates(&self, other: &Facts) -> bool {
+        self.gains_on(other) && !other.gains_on(self)
+    }
+
+    /// Whether it calls, faults or holds clearly less than `other`.
+    pub fn gains_on(&self, other: &Facts) -> bool {
+        let peak = |facts: &Facts| facts.peak_bytes.unwrap_or(0.0);
+        let axes = [
+            (self.calls, other.calls, CHANCE),
+            (self.faults, other.faults, CHANCE),
+            (peak(self), peak(other), CHANCE_BYTES),
+        ];
+        axes.iter().any(|&(mine, theirs, chance)| mine < theirs && !close(mine, theirs, chance))
+    }
+}
+
+fn close(a: f64, b: f64, chance: f64) -> bool {
+    (a - b).abs() <= chance.max(SAME * a.max(b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts(calls: f64, faults: f64, peak: f64) -> Facts {
+        Facts { calls, faults, asked_bytes: 1e8, peak_bytes: Some(peak * 1e6) }
+    }
+
+    #[test]
+    fn a_few_faults_do_not_tell_two_apart_but_a_storm_does() {
+        assert!(facts(100.0, 4218.0, 5.0).same_counts(&facts(101.0, 4224.0, 5.0)));
+        assert!(!facts(100.0, 4218.0, 5.0).same_counts(&facts(100.0, 30_000.0, 5.0)));
+        assert!(!facts(100.0, 4218.0, 5.0).same_counts(&facts(900.0, 4218.0, 5.0)));
+    }
+
+    #[test]
+    fn only_what_is_worse_somewhere_and_better_nowhere_is_dominated() {
+        let (best, storm) = (facts(100.0, 1300.0, 5.0), facts(9000.0, 30_000.0, 5.0));
+        assert!(best.dominates(&storm) && !storm.dominates(&best));
+        // Fewer faults for more memory is a choice.
+        let fat = facts(90.0, 900.0, 50.0);
+        assert!(!best.dominates(&fat) && !fat.dominates(&best));
+        assert!(!best.dominates(&best));
+    }
+}
