@@ -3,6 +3,7 @@
 pub mod allocators;
 mod check;
 mod compare;
+mod lint;
 mod list;
 pub mod output;
 mod report;
@@ -42,6 +43,7 @@ struct Cli {
 enum Verb {
     Check(check::Arguments),
     Compare(compare::Arguments),
+    Lint(lint::Arguments),
     List(list::Arguments),
     Report(report::Arguments),
     Tune(tune::Arguments),
@@ -82,6 +84,7 @@ pub fn main() -> ExitCode {
         None => tour::run(),
         Some(Verb::Check(arguments)) => check::run(arguments),
         Some(Verb::Compare(arguments)) => compare::run(arguments),
+        Some(Verb::Lint(arguments)) => lint::run(arguments),
         Some(Verb::List(arguments)) => list::run(arguments),
         Some(Verb::Report(arguments)) => report::run(arguments),
         Some(Verb::Tune(arguments)) => tune::run(arguments),

@@ -1,0 +1,26 @@
+//! `brkpoint lint` names mistakes and proves effects.
+
+mod cli_support;
+
+use cli_support::Lab;
+
+#[test]
+fn lint_names_mistakes_in_a_unit_and_exits_1() {
+    let lab = Lab::new();
+    lab.write("a.service", "[Service]\nEnvironment=MALLOC_MMAP_THRESHOLD=64k\n");
+    let ran = lab.run(&["lint", "--file", "a.service"]).exits(1);
+    assert!(ran.stdout.contains("a.service:2: mistake"), "{}", ran.stdout);
+    lab.run(&["lint", "--file", "none.service"]).exits(2).complains_of(&["none.service"]);
+}
+
+#[test]
+fn lint_proves_in_the_command_whether_a_setting_takes_effect() {
+    let lab = Lab::new();
+    let text = "MALLOC_TOP_PAD_=67108864\nMALLOC_MMAP_THRESHOLD_=131072\n\
+                MALLOC_TRIM_THRESHOLD_=131072\n";
+    lab.write("env", text);
+    let ran = lab.run(&["lint", "--file", "env", "--", "sort", "env"]).exits(0);
+    assert!(ran.stdout.contains("They take effect"), "{}", ran.stdout);
+    let ran = lab.run(&["lint", "--file", "env", "--", "env", "-i", "/bin/true"]);
+    assert!(ran.stdout.contains("effect"), "{}", ran.stdout);
+}
