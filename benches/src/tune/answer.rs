@@ -10,12 +10,12 @@ use super::{Facts, Objective, Outcome, Request, Verdict};
 use crate::engine::Arm;
 
 /// The parameter of `mallopt` for each knob of glibc that has one (malloc.h).
-const MALLOPT: [(&str, &str, i32); 5] = [
-    ("mmap_threshold", "M_MMAP_THRESHOLD", -3),
-    ("trim_threshold", "M_TRIM_THRESHOLD", -1),
-    ("top_pad", "M_TOP_PAD", -2),
-    ("mmap_max", "M_MMAP_MAX", -4),
-    ("arena_max", "M_ARENA_MAX", -8),
+const MALLOPT: [(&str, &str); 5] = [
+    ("mmap_threshold", "M_MMAP_THRESHOLD"),
+    ("trim_threshold", "M_TRIM_THRESHOLD"),
+    ("top_pad", "M_TOP_PAD"),
+    ("mmap_max", "M_MMAP_MAX"),
+    ("arena_max", "M_ARENA_MAX"),
 ];
 
 /// A way to give a program its settings.
@@ -190,14 +190,14 @@ fn mallopt(arm: &Arm) -> Option<[Spelling; 2]> {
     for setting in tunables.split(':') {
         let (name, value) = setting.split_once('=')?;
         let knob = name.strip_prefix("glibc.malloc.")?;
-        let (_, constant, number) = MALLOPT.iter().find(|(name, ..)| *name == knob)?;
-        calls.push((constant, number, value.parse::<i32>().ok()?));
+        let (_, constant) = MALLOPT.iter().find(|(name, _)| *name == knob)?;
+        calls.push((constant, value.parse::<i32>().ok()?));
     }
     let c: Vec<String> =
-        calls.iter().map(|(name, _, value)| format!("mallopt({name}, {value});")).collect();
+        calls.iter().map(|(name, value)| format!("mallopt({name}, {value});")).collect();
     let rust: Vec<String> = calls
         .iter()
-        .map(|(name, _, value)| format!("unsafe {{ libc::mallopt(libc::{name}, {value}) }};"))
+        .map(|(name, value)| format!("unsafe {{ libc::mallopt(libc::{name}, {value}) }};"))
         .collect();
     Some([
         Spelling {
@@ -206,4 +206,61 @@ fn mallopt(arm: &Arm) -> Option<[Spelling; 2]> {
         },
         Spelling { place: "Rust (crate libc), first thing in main", text: rust.join("\n") },
     ])
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn arm(tunables: &str, paste: &str) -> Arm {
+        Arm {
+            engine: "glibc".into(),
+            version: "2.36".into(),
+            settings: BTreeMap::new(),
+            env: vec![("GLIBC_TUNABLES".into(), tunables.into())],
+            env_remove: Vec::new(),
+            library: None,
+            program: None,
+            object: String::new(),
+            paste: paste.into(),
+        }
+    }
+
+    fn at(spellings: &[Spelling], place: &str) -> Option<String> {
+        let spelling = spellings.iter().find(|spelling| spelling.place.starts_with(place));
+        spelling.map(|spelling| spelling.text.clone())
+    }
+
+    #[test]
+    fn every_place_gets_the_spelling_that_it_reads() {
+        let pair = arm(
+            "glibc.malloc.mmap_threshold=1048576:glibc.malloc.trim_threshold=8388608",
+            "MALLOC_MMAP_THRESHOLD_=1048576 MALLOC_TRIM_THRESHOLD_=8388608",
+        );
+        let spellings = spellings(&pair);
+        assert_eq!(at(&spellings, "environment").as_deref(), Some(&*pair.paste));
+        let unit = at(&spellings, "systemd").expect("a unit");
+        let settings = crate::lint::source::file("u", &unit);
+        assert_eq!(settings.len(), 2);
+        assert!(settings.iter().all(|setting| setting.unheard.is_none()), "{unit}");
+        let docker = format!("FROM x\n{}", at(&spellings, "Dockerfile").expect("an ENV"));
+        assert_eq!(crate::lint::source::file("D", &docker).len(), 2);
+        let c = at(&spellings, "C,").expect("C");
+        assert!(c.ends_with("mallopt(M_TRIM_THRESHOLD, 8388608);"), "{c}");
+        let rust = at(&spellings, "Rust").expect("Rust");
+        assert!(rust.contains("libc::M_MMAP_THRESHOLD, 1048576"), "{rust}");
+    }
+
+    #[test]
+    fn what_mallopt_does_not_know_or_cannot_hold_is_not_spelt_as_a_call() {
+        let cache =
+            arm("glibc.malloc.tcache_count=32", "GLIBC_TUNABLES=glibc.malloc.tcache_count=32");
+        assert_eq!(at(&spellings(&cache), "C,"), None);
+        let large =
+            arm("glibc.malloc.mmap_threshold=4294967296", "MALLOC_MMAP_THRESHOLD_=4294967296");
+        assert_eq!(at(&spellings(&large), "C,"), None);
+        assert!(at(&spellings(&large), "environment").is_some());
+    }
 }

@@ -14,6 +14,9 @@ use crate::plan::{Entry, Plan};
 use crate::runner;
 use crate::supervise::Stop;
 
+/// So many times the reference's time, and a second, is given to any other.
+const SLOWER: u32 = 4;
+
 /// Told of what goes on, for a progress display.
 pub trait Told {
     /// `stage` of the tuning runs `cell` next; `spent` of the budget is gone.
@@ -105,10 +108,10 @@ impl<'a> Bench<'a> {
         if left < usual || left.is_zero() {
             return Ok(Taken::NoTime);
         }
-        // What takes ten times as long as the reference is out anyway.
+        // What takes far longer than the reference is out anyway.
         let patience = match usual.is_zero() || role != Role::Candidate {
             true => self.request.timeout,
-            false => self.request.timeout.min(usual * 10 + Duration::from_secs(1)),
+            false => self.request.timeout.min(usual * SLOWER + Duration::from_secs(1)),
         };
         let cell = self.cell(arm, role);
         self.told.step(self.stage, &cell, self.started.elapsed());

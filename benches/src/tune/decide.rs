@@ -137,6 +137,14 @@ pub(super) fn verdict(request: &Request, found: &Found, confirmed: &Confirmed) -
             )),
         };
     }
+    let same = confirmed.repeat.map(|repeat| judge(repeat.interval, margin(Metric::WallS)));
+    if matches!(same, Some(Word::Better | Word::Worse)) {
+        return Verdict::Undecided(
+            "the default differs from itself (the A/A row), so no difference can be trusted; try \
+             again on a quieter machine"
+                .to_owned(),
+        );
+    }
     let better: Vec<&Duel> = confirmed.duels.iter().filter(|d| d.word == Word::Better).collect();
     let best = better.iter().map(|duel| duel.objective.value).reduce(f64::min);
     if let Some(best) = best {
