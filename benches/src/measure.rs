@@ -7,7 +7,9 @@ use brkpoint_reports::record::{Exit, Metric, Pass, Series};
 
 use crate::engine::Arm;
 use crate::plan::{Plan, Work};
-use crate::supervise::{self, Call, Counts, Launch, LaunchError, Observation, Stop, Tracer};
+use crate::supervise::{
+    self, Call, Counts, Launch, LaunchError, Observation, Stop, Syscalls, Tracer,
+};
 use crate::worker::{self, Answer, marker};
 
 /// What one process showed: the fields of a sample that are not in its request.
@@ -22,6 +24,8 @@ pub struct Measured {
     /// Calls, bytes and faults of the whole process tree from exec on, of which
     /// those of a workload's region are a part; only in the counts pass.
     pub whole: BTreeMap<Metric, f64>,
+    /// The memory calls themselves; only in the counts pass.
+    pub syscalls: Option<Syscalls>,
     /// Memory over time.
     pub series: Option<Series>,
     /// Digest of the answer.
@@ -69,6 +73,7 @@ pub fn one(
     if pass == Pass::Counts {
         measured.metrics.extend(counted(&seen, work));
         measured.whole = whole_counts(&seen);
+        measured.syscalls = seen.syscalls.clone();
     }
     measured.notes.extend(seen.instrument.note());
     measured.notes.extend(seen.notes.iter().cloned());

@@ -60,3 +60,13 @@ fn slips_of_the_command_line_are_told() {
     lab.run(&["tune", "-w", "nosuch"]).exits(2).complains_of(&["nosuch"]);
     lab.run(&["tune", "--max-slowdown", "lots", "--", "true"]).exits(2).complains_of(&["share"]);
 }
+
+#[test]
+fn compare_says_why_in_memory_calls() {
+    let lab = Lab::new();
+    let pair = "glibc:mmap_threshold=1M,trim_threshold=8M";
+    let asked = ["compare", "-e", "glibc", "-e", pair, "-w", "straddle", "--scale", "0.2"];
+    let ran = lab.run(&[&asked[..], &["--rounds", "1", "--why"]].concat()).exits(0);
+    assert!(ran.stdout.contains("Why"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("mappings of 128 KiB or more given back: "), "{}", ran.stdout);
+}

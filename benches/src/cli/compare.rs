@@ -8,10 +8,13 @@ use std::time::Duration;
 
 use anyhow::{bail, ensure};
 use brkpoint_reports::Records;
+use brkpoint_reports::record::Pass;
 
 use super::{output, run, values};
 use crate::engine::{Arm, ArmSpec, Engines};
+use crate::measure::{self, Failure};
 use crate::plan::{DEFAULT_ROUNDS, Plan, Work};
+use crate::tune;
 
 /// Compare engines on a command or on workloads.
 ///
@@ -66,6 +69,10 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     input: Option<PathBuf>,
 
+    /// Say what differs in the memory calls, from one more counted process each
+    #[arg(long, conflicts_with = "json")]
+    why: bool,
+
     /// One JSON object a line instead of the table
     #[arg(long)]
     json: bool,
@@ -101,7 +108,43 @@ pub fn run(arguments: Arguments) -> anyhow::Result<u8> {
     } else {
         report.to_text(output::width(), output::coloured()) + &spellings(&plan.arms)
     })?;
+    if arguments.why && !outcome.interrupted {
+        output::print(&why(&plan)?)?;
+    }
     run::finish(&report, outcome.interrupted, &path)
+}
+
+/// What the memory calls of each engine tell, beside those of the reference.
+fn why(plan: &Plan) -> anyhow::Result<String> {
+    let (stop, executable) = (run::stop_on_signals()?, run::executable()?);
+    let mut text = String::from("\nWhy (one more counted process each):\n");
+    for work in plan.works.iter().filter(|work| work.passes().contains(&Pass::Counts)) {
+        let count = |arm: &Arm| measure::one(arm, work, Pass::Counts, plan, &executable, &stop);
+        let mut reference = None;
+        for arm in &plan.arms {
+            let measured = match count(arm) {
+                Ok(measured) => measured,
+                Err(Failure::Interrupted) => return Ok(text),
+                Err(Failure::SetUp(why)) => bail!(why),
+            };
+            let seen = (tune::counted(&measured), measured.syscalls.unwrap_or_default());
+            let Some((facts, calls)) = &reference else {
+                reference = Some(seen);
+                continue;
+            };
+            text.push_str(&format!(
+                "  {} on {}, from {}: {}\n",
+                tune::named(arm),
+                work.label(),
+                tune::named(&plan.arms[0]),
+                tune::answer::why(facts, &seen.0)
+            ));
+            for line in tune::answer::story(calls, &seen.1) {
+                text.push_str(&format!("    {line}\n"));
+            }
+        }
+    }
+    Ok(text)
 }
 
 /// The engines asked for, or the usual ones, each proven to load.

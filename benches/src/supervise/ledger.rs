@@ -36,12 +36,20 @@ impl Counts {
     }
 }
 
+/// Different lengths of mappings that are told apart.
+pub const MAX_LENGTHS: usize = 4096;
+
 /// Counted calls by phase.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Syscalls {
     /// Phase 0 is what comes before any marker; a marker anywhere in the tree
     /// starts its phase for the whole tree.
     pub phases: BTreeMap<u32, Counts>,
+    /// How often the break was lowered.
+    pub trims: u64,
+    /// Lengths given to `munmap`, in bytes, and how often; of the first
+    /// [`MAX_LENGTHS`] different ones.
+    pub unmapped: BTreeMap<u64, u64>,
 }
 
 impl Syscalls {
@@ -104,6 +112,9 @@ impl Ledger {
                 self.images.call(thread);
                 let bytes =
                     if call == Call::Brk { self.growth(thread, argument) } else { argument };
+                if call == Call::Munmap {
+                    self.unmapped(argument);
+                }
                 self.syscalls.phases.entry(self.phase).or_default().add(call, bytes);
             }
             Event::Marker(phase) => self.phase = phase,
@@ -146,8 +157,17 @@ impl Ledger {
             self.unread_breaks += 1;
             return 0;
         };
+        self.syscalls.trims += u64::from(wanted < end);
         let page = self.os_page;
         wanted.saturating_add(page - 1).saturating_sub(end) / page * page
+    }
+
+    /// A mapping of `length` bytes goes.
+    fn unmapped(&mut self, length: u64) {
+        let lengths = &mut self.syscalls.unmapped;
+        if lengths.len() < MAX_LENGTHS || lengths.contains_key(&length) {
+            *lengths.entry(length).or_default() += 1;
+        }
     }
 
     /// A look at running processes, for the case that a signal ends them.

@@ -65,7 +65,7 @@ pub use calls::Call;
 pub use capture::Captured;
 pub use error::LaunchError;
 pub use image::Image;
-pub use ledger::{Counts, Syscalls};
+pub use ledger::{Counts, MAX_LENGTHS, Syscalls};
 pub use rss::MAX_POINTS;
 
 use board::Step;

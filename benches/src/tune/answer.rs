@@ -8,6 +8,7 @@ use brkpoint_reports::{human, ratio_interval};
 use super::search::named;
 use super::{Facts, Objective, Outcome, Request, Verdict};
 use crate::engine::Arm;
+use crate::supervise::Syscalls;
 
 /// The parameter of `mallopt` for each knob of glibc that has one (malloc.h).
 const MALLOPT: [(&str, &str); 5] = [
@@ -82,6 +83,10 @@ pub fn text(request: &Request, outcome: &Outcome) -> String {
         && let Some(facts) = found.tried[i].facts
     {
         put(&mut out, format_args!("\nWhy: {}", why(&found.reference, &facts)));
+        let calls = found.tried[i].calls.as_ref();
+        for line in calls.into_iter().flat_map(|calls| story(&found.calls, calls)) {
+            put(&mut out, format_args!("     {line}"));
+        }
         put(&mut out, format_args!("\nTo set it:"));
         for spelling in spellings(&found.tried[i].arm) {
             let text = spelling.text.replace('\n', "\n    ");
@@ -145,6 +150,32 @@ pub fn why(before: &Facts, after: &Facts) -> String {
         parts.push(change("peak resident", before, after, Unit::Bytes));
     }
     parts.join("; ")
+}
+
+/// Mappings of at least this many bytes stand for blocks beyond glibc's threshold.
+const LARGE: u64 = 128 << 10;
+
+/// What the memory calls themselves tell, `before` and `after`: blocks that were
+/// mapped and unmapped, and heaps that were trimmed.
+pub fn story(before: &Syscalls, after: &Syscalls) -> Vec<String> {
+    let large = |calls: &Syscalls| -> u64 { calls.unmapped.range(LARGE..).map(|(_, n)| n).sum() };
+    let mut lines = Vec::new();
+    let (least, most) = (before.unmapped.range(LARGE..).next(), before.unmapped.last_key_value());
+    if let (Some((least, _)), Some((most, _)), true) = (least, most, large(before) != large(after))
+    {
+        let size = |bytes: &u64| human(*bytes as f64, Unit::Bytes);
+        lines.push(format!(
+            "mappings of 128 KiB or more given back: {} ({} to {}) -> {}",
+            large(before),
+            size(least),
+            size(most),
+            large(after)
+        ));
+    }
+    if before.trims != after.trims {
+        lines.push(format!("the break was lowered: {} -> {} times", before.trims, after.trims));
+    }
+    lines
 }
 
 /// Every spelling of the settings of `arm` that applies, the shortest first.
@@ -251,6 +282,25 @@ mod tests {
         assert!(c.ends_with("mallopt(M_TRIM_THRESHOLD, 8388608);"), "{c}");
         let rust = at(&spellings, "Rust").expect("Rust");
         assert!(rust.contains("libc::M_MMAP_THRESHOLD, 1048576"), "{rust}");
+    }
+
+    #[test]
+    fn the_story_tells_of_mappings_and_trims_that_changed_and_of_no_others() {
+        let calls = |trims, unmapped: &[(u64, u64)]| Syscalls {
+            trims,
+            unmapped: unmapped.iter().copied().collect(),
+            ..Syscalls::default()
+        };
+        let before = calls(50, &[(4096, 9), (200 << 10, 30), (464 << 10, 12)]);
+        let told = story(&before, &calls(0, &[(4096, 7)]));
+        assert_eq!(
+            told,
+            [
+                "mappings of 128 KiB or more given back: 42 (200 KiB to 464 KiB) -> 0",
+                "the break was lowered: 50 -> 0 times"
+            ]
+        );
+        assert!(story(&before, &before).is_empty());
     }
 
     #[test]

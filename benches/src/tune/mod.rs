@@ -34,8 +34,8 @@ pub use confirm::Confirmed;
 pub use decide::{Duel, Verdict};
 pub use grid::Missing;
 pub use prune::Facts;
-pub(crate) use search::counted;
 pub use search::{Found, Tried};
+pub(crate) use search::{counted, named};
 
 use crate::engine::{Arm, ArmSpec, Engines};
 use crate::journal::{Journal, JournalError};

@@ -16,6 +16,7 @@ use super::prune::Facts;
 use super::{Objective, Request, TuneError, differs};
 use crate::engine::Arm;
 use crate::measure::{CALLS, Measured};
+use crate::supervise::Syscalls;
 
 /// Shares of the budget at which counting, and then the halving, end at the latest.
 const COUNTED_BY: f64 = 0.35;
@@ -34,6 +35,8 @@ pub struct Tried {
     pub blind: bool,
     /// What was counted of it; `None`: there was no time.
     pub facts: Option<Facts>,
+    /// The memory calls that were counted.
+    pub calls: Option<Syscalls>,
     /// Its figure to that of the reference in each timed round of the search.
     pub ratios: Vec<f64>,
     /// Why it was left out.
@@ -42,7 +45,7 @@ pub struct Tried {
 
 impl Tried {
     pub(super) fn new(arm: Arm, blind: bool) -> Tried {
-        Tried { arm, blind, facts: None, ratios: Vec::new(), out: None }
+        Tried { arm, blind, facts: None, calls: None, ratios: Vec::new(), out: None }
     }
 
     /// The middle of its ratios.
@@ -77,6 +80,8 @@ impl Standard {
 pub struct Found {
     /// What was counted of the reference.
     pub reference: Facts,
+    /// Its memory calls.
+    pub calls: Syscalls,
     /// How it does its work.
     pub standard: Standard,
     /// Wall time of the reference's first timed process, in seconds.
@@ -99,7 +104,7 @@ pub(super) fn search(
     let arms = std::iter::once((reference, Role::Reference))
         .chain(tried.iter().map(|one| (&one.arm, Role::Candidate)));
     bench.begin("search", arms)?;
-    let (facts, standard, wall_s) = first(bench, request, reference)?;
+    let (facts, calls, standard, wall_s) = first(bench, request, reference)?;
     let mut notes = Vec::new();
     if Duration::from_secs_f64(wall_s) < SHORT {
         notes.push(format!(
@@ -122,7 +127,7 @@ pub(super) fn search(
     }
     leave_out(request, &facts, reference, &mut tried);
     let finalists = halve(bench, request, reference, (&standard, &facts), &mut tried, &mut order)?;
-    Ok(Found { reference: facts, standard, wall_s, tried, finalists, notes })
+    Ok(Found { reference: facts, calls, standard, wall_s, tried, finalists, notes })
 }
 
 /// The reference by itself: whether it works, and how long it takes.
@@ -130,7 +135,7 @@ fn first(
     bench: &mut Bench<'_>,
     request: &Request,
     reference: &Arm,
-) -> Result<(Facts, Standard, f64), TuneError> {
+) -> Result<(Facts, Syscalls, Standard, f64), TuneError> {
     let mut seen = Vec::new();
     for pass in [Pass::Time, Pass::Counts, Pass::Memory] {
         match bench.take(reference, Role::Reference, pass, 0)? {
@@ -160,7 +165,8 @@ fn first(
     let peak = memory.metrics.get(&Metric::PeakRssBytes).copied();
     let facts = Facts { peak_bytes: peak, ..counted(counts) };
     let wall_s = time.metrics.get(&Metric::WallS).copied().unwrap_or_default();
-    Ok((facts, Standard { exit: time.exit, digest }, wall_s))
+    let calls = counts.syscalls.clone().unwrap_or_default();
+    Ok((facts, calls, Standard { exit: time.exit, digest }, wall_s))
 }
 
 /// What a counts pass showed.
@@ -200,6 +206,7 @@ fn count(
         if one.out.is_some() {
             continue;
         }
+        one.calls = counts.syscalls.clone();
         let facts = counted(&counts);
         let own = one.arm.engine == request.reference && !one.blind;
         if for_speed && own && !facts.gains_on(&Facts { peak_bytes: None, ..*reference }) {
