@@ -131,9 +131,10 @@ pub(super) fn verdict(request: &Request, found: &Found, confirmed: &Confirmed) -
                 "of {counted} configurations none differs from it in system calls, faults and \
                  memory, or differs for the better"
             )),
+            // Those that were timed failed.
             false => Verdict::KeepDefault(format!(
                 "of {counted} configurations that were counted and {timed} that were timed, none \
-                 was better in the search"
+                 did its work"
             )),
         };
     }
@@ -160,7 +161,16 @@ pub(super) fn verdict(request: &Request, found: &Found, confirmed: &Confirmed) -
         }
     }
     let hopeless = |duel: &Duel| matches!(duel.word, Word::Same | Word::Worse);
-    if confirmed.duels.len() == found.finalists.len() && confirmed.duels.iter().all(hopeless) {
+    let untried = found.tried.iter().filter(|one| one.facts.is_none() && one.out.is_none()).count();
+    let all = confirmed.duels.len() == found.finalists.len();
+    if all && confirmed.duels.iter().all(hopeless) && untried > 0 {
+        return Verdict::Undecided(format!(
+            "of those that were tried the default is best, but {untried} of {} configurations were \
+             not, for want of time; give more with --budget",
+            found.tried.len()
+        ));
+    }
+    if all && confirmed.duels.iter().all(hopeless) {
         return Verdict::KeepDefault(format!(
             "the best of {counted} configurations, measured again in {} rounds, is not better by \
              more than the margin",

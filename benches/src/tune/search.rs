@@ -299,8 +299,12 @@ fn halve(
         rounds *= 2;
     }
     rank(&mut field, tried);
-    field.retain(|&i| tried[i].score().is_some_and(|score| score < 1.0));
-    field.truncate(FINALISTS);
+    // The best in any case: that the default is best is for the confirmation to
+    // say, too.
+    let good = |&&i: &&usize| tried[i].score().is_some_and(|score| score < 1.0);
+    let good = field.iter().filter(good).count();
+    field.truncate(good.clamp(1, FINALISTS));
+    field.retain(|&i| tried[i].score().is_some());
     Ok(field)
 }
 
