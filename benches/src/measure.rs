@@ -3,17 +3,17 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use brkpoint_reports::record::{Exit, Metric, Pass, Series};
+use brkpoint_reports::record::{Cell, Exit, Metric, Pass, Sample, Series};
 
 use crate::engine::Arm;
-use crate::plan::{Plan, Work};
+use crate::plan::{Conditions, Work};
 use crate::supervise::{
     self, Call, Counts, Launch, LaunchError, Observation, Stop, Syscalls, Tracer,
 };
 use crate::worker::{self, Answer, marker};
 
 /// What one process showed: the fields of a sample that are not in its request.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Measured {
     /// How it ended.
     pub exit: Option<Exit>,
@@ -41,6 +41,24 @@ impl Measured {
     pub fn failed(why: String) -> Measured {
         Measured { error: Some(why), ..Measured::default() }
     }
+
+    /// The sample of `run` that it is.
+    pub fn sample(self, run: String, cell: Cell, pass: Pass, round: u32, at_s: f64) -> Sample {
+        Sample {
+            run,
+            cell,
+            pass,
+            round,
+            at_s,
+            exit: self.exit,
+            error: self.error,
+            metrics: self.metrics,
+            series: self.series,
+            digest: self.digest,
+            not_covered: self.not_covered,
+            notes: self.notes,
+        }
+    }
 }
 
 /// Why there is no [`Measured`].
@@ -57,11 +75,11 @@ pub fn one(
     arm: &Arm,
     work: &Work,
     pass: Pass,
-    plan: &Plan,
+    conditions: Conditions,
     executable: &Path,
     stop: &Stop,
 ) -> Result<Measured, Failure> {
-    let launch = launch(arm, work, pass, plan, executable);
+    let launch = launch(arm, work, pass, conditions, executable);
     let seen = match supervise::run(&launch, pass, stop) {
         Ok(seen) => seen,
         Err(LaunchError::Interrupted) => return Err(Failure::Interrupted),
@@ -93,10 +111,10 @@ pub fn one(
     Ok(measured)
 }
 
-fn launch(arm: &Arm, work: &Work, pass: Pass, plan: &Plan, executable: &Path) -> Launch {
+fn launch(arm: &Arm, work: &Work, pass: Pass, conditions: Conditions, executable: &Path) -> Launch {
     let (program, args, stdin) = match work {
         Work::Synthetic { name, scale, .. } => {
-            let args = worker::run_arguments(name, pass, plan.seed, *scale);
+            let args = worker::run_arguments(name, pass, conditions.seed, *scale);
             (arm.program.as_deref().unwrap_or(executable).into(), args, None)
         }
         Work::Command { program, args, stdin, .. } => {
@@ -109,7 +127,7 @@ fn launch(arm: &Arm, work: &Work, pass: Pass, plan: &Plan, executable: &Path) ->
         env: arm.env.clone(),
         env_remove: arm.env_remove.clone(),
         stdin,
-        timeout: Some(plan.timeout),
+        timeout: Some(conditions.timeout),
         library: arm.library.clone(),
         tracer: Tracer::Auto,
     }

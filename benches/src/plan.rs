@@ -35,6 +35,15 @@ pub struct Plan {
     pub seed: u64,
 }
 
+/// What a single process takes of a plan.
+#[derive(Debug, Clone, Copy)]
+pub struct Conditions {
+    /// It is killed if it runs longer.
+    pub timeout: Duration,
+    /// Seeds a workload of ours.
+    pub seed: u64,
+}
+
 /// A workload of ours, or a command.
 #[derive(Debug, Clone)]
 pub enum Work {
@@ -107,6 +116,11 @@ pub struct Entry<'a> {
 }
 
 impl Plan {
+    /// Those of each of its processes.
+    pub fn conditions(&self) -> Conditions {
+        Conditions { timeout: self.timeout, seed: self.seed }
+    }
+
     /// Every arm with its role: the reference, its repeat, then the others.
     pub fn entries(&self) -> Vec<Entry<'_>> {
         let mut arms = self.arms.iter();

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::thread;
 use std::time::Instant;
 
-use brkpoint_reports::record::{Cell, Line, Metric, Pass, Role, Run, SCHEMA, Sample};
+use brkpoint_reports::record::{Cell, Line, Metric, Pass, Role, Run, SCHEMA};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_pcg::Pcg64Mcg;
@@ -182,7 +182,7 @@ impl<'a> Running<'a> {
     ) -> Result<bool, RunError> {
         let at_s = self.started.elapsed().as_secs_f64();
         let (plan, executable, stop) = (self.plan, self.executable, self.stop);
-        let one = |arm| measure::one(arm, work, pass, plan, executable, stop);
+        let one = |arm| measure::one(arm, work, pass, plan.conditions(), executable, stop);
         let results: Vec<Result<Measured, Failure>> = match due {
             [(entry, _)] => vec![one(entry.arm)],
             _ => thread::scope(|scope| {
@@ -229,20 +229,7 @@ impl<'a> Running<'a> {
                 .or_insert_with(|| Counted { first: measured.metrics.clone(), varies: false });
             counted.varies |= counted.first != measured.metrics;
         }
-        self.write(Line::Sample(Sample {
-            run: self.id.clone(),
-            cell,
-            pass,
-            round,
-            at_s,
-            exit: measured.exit,
-            error: measured.error,
-            metrics: measured.metrics,
-            series: measured.series,
-            digest: measured.digest,
-            not_covered: measured.not_covered,
-            notes: measured.notes,
-        }))
+        self.write(Line::Sample(measured.sample(self.id.clone(), cell, pass, round, at_s)))
     }
 
     fn write(&mut self, line: Line) -> Result<(), RunError> {

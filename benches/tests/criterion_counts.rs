@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use brkpoint::bench::{Benchmark, Measure, Runner, measure};
 use brkpoint::measure::one;
-use brkpoint::plan::{Plan, Work};
+use brkpoint::plan::{Conditions, Work};
 use brkpoint::supervise::{Call, Stop};
 use brkpoint_reports::Records;
 use brkpoint_reports::criterion::group_id;
@@ -57,16 +57,8 @@ fn kept(benchmarks: &[Benchmark], directory: &Path) -> Vec<(String, [f64; 3])> {
 
 /// What a supervised process of its own shows, from exec to the end.
 fn supervised(engine: &str, name: &str) -> (f64, f64) {
-    let plan = Plan {
-        arms: Vec::new(),
-        works: Vec::new(),
-        rounds: 1,
-        memory_rounds: 1,
-        budget: None,
-        timeout: Duration::from_secs(60),
-        seed: 1,
-    };
-    let measured = one(&arm(engine), &work(name), Pass::Counts, &plan, worker(), &stop());
+    let conditions = Conditions { timeout: Duration::from_secs(60), seed: 1 };
+    let measured = one(&arm(engine), &work(name), Pass::Counts, conditions, worker(), &stop());
     let measured = measured.unwrap_or_else(|failure| panic!("{failure:?}"));
     assert_eq!(measured.error, None);
     let of_region = &measured.metrics;

@@ -11,21 +11,18 @@ use std::time::Duration;
 use super::Benchmark;
 use crate::cli::{INTERRUPTED, output};
 use crate::measure::{self, Failure, Measured};
-use crate::plan::Plan;
+use crate::plan::Conditions;
 use crate::supervise::Stop;
 
-/// No process comes near this.
-const TIMEOUT: Duration = Duration::from_secs(60);
-
-/// The seed of `brkpoint compare`, so that counts are the same.
-const SEED: u64 = 1;
+/// No process comes near the timeout; the seed is that of `brkpoint compare`, so
+/// that counts are the same.
+const CONDITIONS: Conditions = Conditions { timeout: Duration::from_secs(60), seed: 1 };
 
 /// Runs processes.
 #[derive(Debug)]
 pub struct Runner {
     executable: PathBuf,
     stop: Stop,
-    plan: Plan,
     /// The digest of each workload that has been run.
     digests: RefCell<HashMap<String, String>>,
 }
@@ -43,17 +40,7 @@ impl fmt::Display for Failed {
 impl Runner {
     /// Of workers of `executable`, until `stop`.
     pub fn new(executable: PathBuf, stop: Stop) -> Runner {
-        // The timeout and the seed are all that a single process takes of a plan.
-        let plan = Plan {
-            arms: Vec::new(),
-            works: Vec::new(),
-            rounds: 1,
-            memory_rounds: 1,
-            budget: None,
-            timeout: TIMEOUT,
-            seed: SEED,
-        };
-        Runner { executable, stop, plan, digests: RefCell::default() }
+        Runner { executable, stop, digests: RefCell::default() }
     }
 
     /// The value of a process of `benchmark`. Unwinds with [`Failed`] if it has
@@ -61,7 +48,7 @@ impl Runner {
     pub(super) fn value(&self, benchmark: &Benchmark) -> f64 {
         let Benchmark { arm, work, measure, .. } = benchmark;
         let pass = measure.pass();
-        match measure::one(arm, work, pass, &self.plan, &self.executable, &self.stop) {
+        match measure::one(arm, work, pass, CONDITIONS, &self.executable, &self.stop) {
             Ok(measured) => self.checked(benchmark, measured).unwrap_or_else(|why| {
                 resume_unwind(Box::new(Failed(format!("{benchmark}: {why}"))))
             }),

@@ -8,7 +8,7 @@ use brkpoint_reports::record::Pass;
 use super::Setting;
 use crate::engine::{Arm, ArmSpec, Engines};
 use crate::measure::{self, Failure, Measured};
-use crate::plan::{Plan, Work};
+use crate::plan::{Conditions, Work};
 use crate::supervise::Stop;
 use crate::tune::{Facts, answer, counted};
 
@@ -36,17 +36,9 @@ pub fn prove(
     let heard = settings.iter().filter(|setting| setting.unheard.is_none());
     let env = heard.map(|s| (s.name.clone().into(), s.value.clone().into())).collect();
     let set = Arm { env, ..bare.clone() };
-    let plan = Plan {
-        arms: Vec::new(),
-        works: Vec::new(),
-        rounds: 0,
-        memory_rounds: 0,
-        budget: None,
-        timeout: Duration::from_secs(600),
-        seed: 1,
-    };
+    let conditions = Conditions { timeout: Duration::from_secs(600), seed: 1 };
     let count = |arm: &Arm| -> Result<Facts, String> {
-        match measure::one(arm, work, Pass::Counts, &plan, worker, stop) {
+        match measure::one(arm, work, Pass::Counts, conditions, worker, stop) {
             Ok(Measured { error: Some(error), .. }) => Err(format!("the command fails: {error}")),
             Ok(measured) => Ok(counted(&measured)),
             Err(Failure::Interrupted) => Err("interrupted".to_owned()),

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use brkpoint_reports::record::{Cell, Exit, Line, Pass, Role, Sample};
+use brkpoint_reports::record::{Cell, Exit, Line, Pass, Role};
 
 use super::{Request, TuneError};
 use crate::engine::Arm;
 use crate::journal::Journal;
 use crate::measure::{self, Failure, Measured};
-use crate::plan::{Entry, Plan};
+use crate::plan::{Conditions, Entry};
 use crate::runner;
 use crate::supervise::Stop;
 
@@ -115,19 +115,11 @@ impl<'a> Bench<'a> {
         };
         let cell = self.cell(arm, role);
         self.told.step(self.stage, &cell, self.started.elapsed());
-        let plan = Plan {
-            arms: Vec::new(),
-            works: Vec::new(),
-            rounds: 0,
-            memory_rounds: 0,
-            budget: None,
-            timeout: patience.min(left),
-            seed: self.request.seed,
-        };
+        let conditions = Conditions { timeout: patience.min(left), seed: self.request.seed };
         let begun = Instant::now();
         let at_s = self.started.elapsed().as_secs_f64();
         let work = &self.request.work;
-        let measured = match measure::one(arm, work, pass, &plan, self.worker, self.stop) {
+        let measured = match measure::one(arm, work, pass, conditions, self.worker, self.stop) {
             Ok(measured) => measured,
             Err(Failure::Interrupted) => return Err(TuneError::Interrupted),
             Err(Failure::SetUp(why)) => return Err(TuneError::SetUp(why)),
@@ -136,20 +128,8 @@ impl<'a> Bench<'a> {
             let longest = self.longest.entry(pass).or_default();
             *longest = begun.elapsed().max(*longest);
         }
-        self.journal.append(&Line::Sample(Sample {
-            run: self.run.clone(),
-            cell,
-            pass,
-            round,
-            at_s,
-            exit: measured.exit,
-            error: measured.error.clone(),
-            metrics: measured.metrics.clone(),
-            series: measured.series.clone(),
-            digest: measured.digest.clone(),
-            not_covered: measured.not_covered.clone(),
-            notes: measured.notes.clone(),
-        }))?;
+        let sample = measured.clone().sample(self.run.clone(), cell, pass, round, at_s);
+        self.journal.append(&Line::Sample(sample))?;
         // Cut off by the budget, not by its own slowness.
         if measured.exit == Some(Exit::TimedOut) && left < patience {
             return Ok(Taken::NoTime);
