@@ -119,7 +119,9 @@ fn why(plan: &Plan) -> anyhow::Result<String> {
     let (stop, executable) = (run::stop_on_signals()?, run::executable()?);
     let mut text = String::from("\nWhy (one more counted process each):\n");
     for work in plan.works.iter().filter(|work| work.passes().contains(&Pass::Counts)) {
-        let count = |arm: &Arm| measure::one(arm, work, Pass::Counts, plan, &executable, &stop);
+        let conditions = plan.conditions();
+        let count =
+            |arm: &Arm| measure::one(arm, work, Pass::Counts, conditions, &executable, &stop);
         let mut reference = None;
         for arm in &plan.arms {
             let measured = match count(arm) {
@@ -127,6 +129,14 @@ fn why(plan: &Plan) -> anyhow::Result<String> {
                 Err(Failure::Interrupted) => return Ok(text),
                 Err(Failure::SetUp(why)) => bail!(why),
             };
+            if let Some(error) = measured.error {
+                text.push_str(&format!(
+                    "  {} on {}: nothing, since it failed: {error}\n",
+                    tune::named(arm),
+                    work.label()
+                ));
+                continue;
+            }
             let seen = (tune::counted(&measured), measured.syscalls.unwrap_or_default());
             let Some((facts, calls)) = &reference else {
                 reference = Some(seen);

@@ -186,9 +186,8 @@ pub fn tune(
                 }
             };
             // What the C library made of it, in a process with this environment.
-            if let Some(seen) = tunables.as_ref().filter(|_| engine.built_in)
-                && let Some(seen) =
-                    Tunables::under(&one.arm.env, &one.arm.env_remove).or(Some(seen.clone()))
+            if engine.built_in
+                && let Some(seen) = Tunables::under(&one.arm.env, &one.arm.env_remove)
             {
                 one.out = seen.contradicts(&one.arm.env);
             }

@@ -1,7 +1,6 @@
 //! Count every configuration, leave out what counts rule out, then halve the
 //! field in interleaved timed rounds.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use brkpoint_reports::record::{Exit, Metric, Pass, Role};
@@ -331,7 +330,6 @@ fn timed_round(
     turns.push(None);
     turns.shuffle(order);
     let (mut base, mut walls) = (None, Vec::new());
-    let mut over = BTreeSet::new();
     for turn in turns {
         let (arm, role) = match turn {
             None => (reference, Role::Reference),
@@ -345,14 +343,11 @@ fn timed_round(
         match (turn, wall) {
             (None, wall) => base = wall,
             (Some(i), Some(wall)) => walls.push((i, wall)),
-            (Some(i), None) => {
-                tried[i].out = error;
-                over.insert(i);
-            }
+            (Some(i), None) => tried[i].out = error,
         }
     }
     let Some(base) = base.filter(|base| *base > 0.0) else { return Ok(true) };
-    for (i, wall) in walls.into_iter().filter(|(i, _)| !over.contains(i)) {
+    for (i, wall) in walls {
         let Some(facts) = tried[i].facts else { continue };
         let ratios = Ratios::of(wall / base, &facts, standard_facts);
         tried[i].ratios.push(ratios.score(request));
