@@ -1,4 +1,5 @@
-//! The lock round the process's heap: a futex, which survives `fork`.
+//! The lock round the process's heap: a futex, which survives `fork`, and no
+//! atomic operation as long as there is one thread.
 
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
@@ -43,6 +44,13 @@ impl Lock {
 
     #[inline]
     fn try_take(&self) -> bool {
+        if raw::is_single_threaded() {
+            let is_free = self.state.load(Ordering::Relaxed) == FREE;
+            if is_free {
+                self.state.store(TAKEN, Ordering::Relaxed);
+            }
+            return is_free;
+        }
         self.state.compare_exchange(FREE, TAKEN, Ordering::Acquire, Ordering::Relaxed).is_ok()
     }
 
@@ -65,7 +73,10 @@ impl Lock {
 
     #[inline]
     fn release(&self) {
-        if self.state.swap(FREE, Ordering::Release) == AWAITED {
+        // Who is alone is not awaited.
+        if raw::is_single_threaded() {
+            self.state.store(FREE, Ordering::Release);
+        } else if self.state.swap(FREE, Ordering::Release) == AWAITED {
             raw::futex_wake(&self.state);
         }
     }

@@ -37,7 +37,7 @@ pub(crate) mod front;
 pub(crate) mod thread;
 
 /// The most slots of a stack.
-const SLOTS_MOST: usize = 256;
+const SLOTS_MOST: usize = 1024;
 /// What one class may have of a cache's bytes.
 const CLASS_SHARE: usize = 16;
 /// A stack gets at least one part in this many of its slots at a time,

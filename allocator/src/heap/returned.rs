@@ -148,12 +148,12 @@ impl Returned {
     #[cold]
     fn longest_run(&self, span: Span<usize>) -> Span<usize> {
         let Some((table, bits)) = self.bits(&span, false) else { return 0..0 };
-        let (mut best, mut from) = (0..0, bits.start);
-        for bit in bits.clone() {
-            if !table.is_set(bit) {
-                from = bit + 1;
-            } else if bit + 1 - from > best.len() {
-                best = from..bit + 1;
+        let (mut best, mut at) = (0..0, bits.start);
+        while at < bits.end {
+            let from = table.seek(at..bits.end, true);
+            at = table.seek(from..bits.end, false);
+            if at - from > best.len() {
+                best = from..at;
             }
         }
         if best.is_empty() {
@@ -176,7 +176,7 @@ impl Returned {
         let Some((table, bits)) = self.bits(&span, true) else { return Ok(0) };
         let count = table.count(&bits);
         let zeros = if self.all_zero && count > 0 { bits.clone() } else { 0..0 };
-        for bit in zeros.filter(|&bit| table.is_set(bit)).take(READ_MOST) {
+        for bit in zeros.filter(|&bit| table.seek(bit..bit + 1, true) == bit).take(READ_MOST) {
             let address = table.base + (bit << self.page_bits);
             // SAFETY: the first word of an OS page in `span`.
             let word = unsafe { core::ptr::with_exposed_provenance::<u64>(address).read() };
@@ -207,7 +207,18 @@ impl Table {
         count
     }
 
-    fn is_set(&self, bit: usize) -> bool {
-        self.count(&(bit..bit + 1)) == 1
+    /// The first of `bits` that is set, or that is not; their end if none is.
+    fn seek(&self, bits: Span<usize>, set: bool) -> usize {
+        let mut at = bits.start;
+        while at < bits.end {
+            // SAFETY: as in `each_word`.
+            let word = unsafe { self.words.add(at / BITS).read() };
+            let wanted = if set { word } else { !word } >> (at % BITS);
+            if wanted != 0 {
+                return bits.end.min(at + wanted.trailing_zeros() as usize);
+            }
+            at = (at / BITS + 1) * BITS;
+        }
+        bits.end
     }
 }

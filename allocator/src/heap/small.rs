@@ -105,40 +105,40 @@ impl<S: PageSource> Heap<S> {
             // together mostly lie together.
             let mut at = bits;
             let mut word = at.read();
-            let mut bit = 0_u64;
-            let (mut number, mut last) = (0, null_mut::<u8>());
-            for &block in blocks {
-                // Right behind the last one, as after a run of allocations: no
-                // need to divide.
-                if bit != 0 && block == last.wrapping_add(size) && number + 1 < most.into() {
-                    number += 1;
-                } else {
-                    let offset = block.addr().wrapping_sub(start.addr().get());
-                    if offset >= UNIT {
-                        break;
-                    }
-                    // The number of the block, and what is left of it: less
-                    // than one only at a block's start.
-                    let quotient = offset as u64 * reciprocal;
-                    number = (quotient >> 32) as usize;
-                    if u64::from(quotient as u32) >= reciprocal || number >= most.into() {
-                        wrong = Some(Misuse::NotABlock);
-                        break;
-                    }
+            while let [block, others @ ..] = &blocks[count..] {
+                let offset = block.addr().wrapping_sub(start.addr().get());
+                if offset >= UNIT {
+                    break;
                 }
-                last = block;
-                bit = 1 << (number % 64);
+                // The number of the block, and what is left of it: less than
+                // one only at a block's start.
+                let quotient = offset as u64 * reciprocal;
+                let number = (quotient >> 32) as usize;
+                if u64::from(quotient as u32) >= reciprocal || number >= most.into() {
+                    wrong = Some(Misuse::NotABlock);
+                    break;
+                }
+                // Those right behind it, as after a run of allocations, go
+                // with it.
+                let room = (64 - number % 64).min(usize::from(most) - number);
+                let next = (1..room).map(|ahead| block.wrapping_add(ahead * size));
+                let run =
+                    1 + others.iter().zip(next).take_while(|&(&one, next)| one == next).count();
+                let mask = u64::MAX >> (64 - run) << (number % 64);
                 if bits.add(number / 64) != at {
                     at.write(word);
                     at = bits.add(number / 64);
                     word = at.read();
                 }
-                if word & bit != 0 {
+                if word & mask != 0 {
+                    let good = (word & mask).trailing_zeros() as usize - number % 64;
+                    word |= mask & ((1 << (number % 64 + good)) - 1);
+                    count += good;
                     wrong = Some(Misuse::DoubleFree);
                     break;
                 }
-                word |= bit;
-                count += 1;
+                word |= mask;
+                count += run;
             }
             at.write(word);
             self.counters.small_blocks -= count;

@@ -145,18 +145,28 @@ impl Unit {
         unsafe {
             let Unit { start, blocks, .. } = unit.read();
             for word in 0..words_of(blocks.into()) {
+                if taken == out.len() {
+                    break;
+                }
                 let at = Unit::bits(unit).add(word);
                 let mut bits = at.read();
-                while bits != 0 && taken < out.len() {
-                    let block = word * 64 + bits.trailing_zeros() as usize;
-                    out[taken] = start.add(block * size).as_ptr();
+                let first = start.add(word * 64 * size);
+                let rest = &mut out[taken..];
+                if bits == u64::MAX && rest.len() >= 64 {
+                    // A new unit, mostly: no need to look at each bit.
+                    for (number, block) in rest[..64].iter_mut().enumerate() {
+                        *block = first.add(number * size).as_ptr();
+                    }
+                    at.write(0);
+                    taken += 64;
+                    continue;
+                }
+                for block in rest.iter_mut().take(bits.count_ones() as usize) {
+                    *block = first.add(bits.trailing_zeros() as usize * size).as_ptr();
                     bits &= bits - 1;
                     taken += 1;
                 }
                 at.write(bits);
-                if taken == out.len() {
-                    break;
-                }
             }
         }
         taken

@@ -203,6 +203,35 @@ pub(crate) fn thread_id() -> usize {
     unsafe { libc::pthread_self() as usize }
 }
 
+/// Whether glibc says that this thread is the only one, so that an atomic
+/// operation, which waits until all that was written before has left the store
+/// buffer, is not needed. False where nobody says so.
+///
+/// As glibc's own malloc we take its word: a thread that a program begins by a
+/// bare `clone` must not allocate.
+#[inline(always)]
+pub(crate) fn is_single_threaded() -> bool {
+    #[cfg(all(target_arch = "x86_64", target_os = "linux", target_env = "gnu"))]
+    {
+        let flag: *const u8;
+        // SAFETY: loads the address of `__libc_single_threaded`, which the
+        // linker or loader has filled in: 0 before glibc 2.32.
+        unsafe {
+            core::arch::asm!(
+                ".weak __libc_single_threaded",
+                "mov {0}, qword ptr [rip + __libc_single_threaded@GOTPCREL]",
+                out(reg) flag,
+                options(pure, nomem, nostack, preserves_flags),
+            );
+        }
+        // SAFETY: a byte of glibc's, which other threads do not write while
+        // it says that there are none.
+        !flag.is_null() && unsafe { flag.read_volatile() } != 0
+    }
+    #[cfg(not(all(target_arch = "x86_64", target_os = "linux", target_env = "gnu")))]
+    false
+}
+
 /// Runs `f` and puts `errno` back to what it was.
 pub(crate) fn keeping_errno<R>(f: impl FnOnce() -> R) -> R {
     // SAFETY: the location is valid for this thread's lifetime.
