@@ -8,7 +8,7 @@ use super::free::FreeChunks;
 use super::segment::{self, Segment};
 use super::stats::Counters;
 use super::tree::Tree;
-use super::units::{FULL, UNIT, Unit, blocks_of, tier_of};
+use super::units::{FULL, UNIT, Unit, blocks_of, floor_of, tier_of};
 use super::{Heap, Mapping};
 use crate::os::PageSource;
 
@@ -170,6 +170,8 @@ impl<S: PageSource> Heap<S> {
         ensure(blocks == blocks_of(size), "a unit has a wrong number of blocks", at)?;
         ensure(used > 0 && used + free == blocks, "a unit's bits are not its free blocks", at)?;
         ensure(unit.tier == tier_of(used, blocks), "a unit is in a wrong tier", at)?;
+        let floor = usize::from(unit.floor);
+        ensure(floor == floor_of(unit.tier, blocks), "a unit has a wrong floor", at)?;
         let mut gone = 0;
         // SAFETY: the record of a unit of that class.
         unsafe {

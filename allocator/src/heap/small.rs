@@ -4,7 +4,9 @@ use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::Ordering;
 
 use super::chunk::State;
-use super::units::{FULL, UNIT, UNIT_BITS, Unit, UnitMap, blocks_of, tier_of, words_of};
+use super::units::{
+    FULL, UNIT, UNIT_BITS, Unit, UnitMap, blocks_of, reciprocal_of, tier_of, words_of,
+};
 use super::{Heap, Misuse};
 use crate::cache::STACK_BITS;
 use crate::os::{PageSource, round_up};
@@ -87,6 +89,7 @@ impl<S: PageSource> Heap<S> {
     /// # Safety
     ///
     /// The record and the index of the unit that contains the first of them.
+    #[inline]
     unsafe fn free_run<'a>(
         &mut self,
         mut unit: NonNull<Unit>,
@@ -95,63 +98,71 @@ impl<S: PageSource> Heap<S> {
     ) -> Result<&'a [*mut u8], (NonNull<u8>, Misuse)> {
         // SAFETY: by contract; bits and words are those of the unit's blocks.
         unsafe {
-            let Unit { start, class, blocks: most, .. } = unit.read();
-            let size = self.classes.size(class.into());
-            let reciprocal = u64::from(self.units.reciprocals[usize::from(class)]);
-            let bits = Unit::bits(unit);
-            let mut count = 0;
+            let Unit { start, reciprocal, size, blocks: most, .. } = *unit.as_ref();
+            let (size, most) = (usize::from(size), usize::from(most));
+            let mut rest = blocks;
             let mut wrong = None;
-            // One word at a time stays in a register: blocks that are freed
-            // together mostly lie together.
-            let mut at = bits;
-            let mut word = at.read();
-            while let [block, others @ ..] = &blocks[count..] {
+            while let Some(&block) = rest.first() {
                 let offset = block.addr().wrapping_sub(start.addr().get());
                 if offset >= UNIT {
                     break;
                 }
                 // The number of the block, and what is left of it: less than
                 // one only at a block's start.
-                let quotient = offset as u64 * reciprocal;
+                let quotient = offset as u64 * u64::from(reciprocal);
                 let number = (quotient >> 32) as usize;
-                if u64::from(quotient as u32) >= reciprocal || number >= most.into() {
+                if quotient as u32 >= reciprocal || number >= most {
                     wrong = Some(Misuse::NotABlock);
                     break;
                 }
                 // Those right behind it, as after a run of allocations, go
                 // with it.
-                let room = (64 - number % 64).min(usize::from(most) - number);
-                let next = (1..room).map(|ahead| block.wrapping_add(ahead * size));
-                let run =
-                    1 + others.iter().zip(next).take_while(|&(&one, next)| one == next).count();
-                let mask = u64::MAX >> (64 - run) << (number % 64);
-                if bits.add(number / 64) != at {
-                    at.write(word);
-                    at = bits.add(number / 64);
-                    word = at.read();
+                let (shift, mut run) = (number % 64, 1);
+                let room = (64 - shift).min(most - number);
+                while run < room && rest.get(run) == Some(&block.wrapping_add(run * size)) {
+                    run += 1;
                 }
-                if word & mask != 0 {
-                    let good = (word & mask).trailing_zeros() as usize - number % 64;
-                    word |= mask & ((1 << (number % 64 + good)) - 1);
-                    count += good;
+                let mask = u64::MAX >> (64 - run) << shift;
+                let mut word = Unit::bits(unit).add(number / 64);
+                let free = *word.as_ref() & mask;
+                if free != 0 {
+                    // Those before the first that is free already are freed.
+                    run = free.trailing_zeros() as usize - shift;
+                    *word.as_mut() |= mask & !(u64::MAX << (shift + run));
+                    rest = &rest[run..];
                     wrong = Some(Misuse::DoubleFree);
                     break;
                 }
-                word |= mask;
-                count += run;
+                *word.as_mut() |= mask;
+                rest = &rest[run..];
             }
-            at.write(word);
+            let count = blocks.len() - rest.len();
             self.counters.small_blocks -= count;
             self.counters.small_bytes -= count * size;
             unit.as_mut().used -= count as u16;
+            if unit.as_ref().used < unit.as_ref().floor {
+                self.sink(unit, index);
+            }
+            match wrong.zip(rest.first().copied().and_then(NonNull::new)) {
+                Some((misuse, block)) => Err((block, misuse)),
+                None => Ok(rest),
+            }
+        }
+    }
+
+    /// Brings a unit that is emptier than others of its tier to another, or
+    /// gives it back.
+    ///
+    /// # Safety
+    ///
+    /// A unit's record and index.
+    unsafe fn sink(&mut self, unit: NonNull<Unit>, index: usize) {
+        // SAFETY: by contract.
+        unsafe {
             if unit.as_ref().used == 0 {
                 self.drop_unit(unit, index);
             } else {
                 self.units.settle(unit);
-            }
-            match wrong.zip(NonNull::new(blocks[count.min(blocks.len() - 1)])) {
-                Some((misuse, block)) => Err((block, misuse)),
-                None => Ok(&blocks[count..]),
             }
         }
     }
@@ -163,7 +174,8 @@ impl<S: PageSource> Heap<S> {
         if self.units.uncovered.is_some() && self.units.uncovered == self.segments {
             return None;
         }
-        let blocks = blocks_of(self.classes.size(class));
+        let size = self.classes.size(class);
+        let blocks = blocks_of(size);
         let words = words_of(blocks);
         let record = self.allocate_inner(size_of::<Unit>() + words * size_of::<u64>())?;
         let unit = record.cast::<Unit>();
@@ -190,10 +202,13 @@ impl<S: PageSource> Heap<S> {
                 next: None,
                 previous: None,
                 start,
+                reciprocal: reciprocal_of(size),
+                size: size as u16,
                 class: class as u8,
                 tier: FULL,
                 blocks: blocks as u16,
                 used: 0,
+                floor: 0,
                 has_returned: false,
             });
             for word in 0..words {
@@ -206,7 +221,7 @@ impl<S: PageSource> Heap<S> {
             self.reserve(start, State::Unit);
             self.units.enlist(unit, tier_of(0, blocks));
         }
-        self.counters.unit_room += blocks * self.classes.size(class);
+        self.counters.unit_room += blocks * size;
         Some(unit)
     }
 
@@ -251,5 +266,58 @@ impl<S: PageSource> Heap<S> {
             records,
         });
         Some(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::os::Simulated;
+
+    /// 200 blocks of 48 bytes, side by side in one unit.
+    fn heap_and_blocks() -> (Heap<Simulated>, usize, [*mut u8; 200]) {
+        let mut heap = Heap::new(Config::DEFAULT, Simulated::new(1 << 20));
+        let (class, mut blocks) = (heap.classes.of(48), [null_mut(); 200]);
+        assert_eq!(heap.allocate_small(class, &mut blocks), blocks.len());
+        (heap, class, blocks)
+    }
+
+    #[test]
+    fn a_batch_is_freed_up_to_the_first_that_is_no_live_block() {
+        for bad in [0, 1, 63, 64, 65, 127, 199] {
+            let (mut heap, _, blocks) = heap_and_blocks();
+            // SAFETY: a live block.
+            unsafe { heap.free_batch(&blocks[bad..=bad]) }.expect("a live block");
+            let used = heap.counters.small_blocks;
+            // SAFETY: blocks of the heap; that one is free is to be noticed.
+            let (at, misuse) = unsafe { heap.free_batch(&blocks) }.expect_err("one is free");
+            assert_eq!((at.as_ptr(), misuse), (blocks[bad], Misuse::DoubleFree));
+            assert_eq!(heap.counters.small_blocks, used - bad);
+            heap.check().expect("the heap is whole");
+            // SAFETY: the rest are live.
+            unsafe { heap.free_batch(&blocks[bad + 1..]) }.expect("live blocks");
+            assert_eq!((heap.counters.small_blocks, heap.counters.small_bytes), (0, 0));
+            heap.check().expect("the heap is whole");
+        }
+    }
+
+    #[test]
+    fn blocks_are_freed_in_any_order_and_taken_again_lowest_first() {
+        let (mut heap, class, blocks) = heap_and_blocks();
+        let mut mixed = blocks;
+        // 77 and 200 have no divisor in common: each comes once.
+        for (at, block) in mixed.iter_mut().enumerate() {
+            *block = blocks[at * 77 % 200];
+        }
+        for batch in mixed[..150].chunks(7) {
+            // SAFETY: live blocks.
+            unsafe { heap.free_batch(batch) }.expect("live blocks");
+            heap.check().expect("the heap is whole");
+        }
+        let mut again = [null_mut(); 150];
+        assert_eq!(heap.allocate_small(class, &mut again), 150);
+        mixed[..150].sort();
+        assert_eq!(again, mixed[..150]);
     }
 }

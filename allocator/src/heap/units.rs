@@ -4,11 +4,11 @@
 //! unit address     == the start of a Unit chunk's block, a multiple of UNIT
 //! map[index]       == the class of the unit at base + index * UNIT, shifted by STACK_BITS;
 //!                     0 if none is there
-//! records[index]   == its record, where map[index] != 0
+//! records[index]   == its record; null where map[index] == 0
 //! blocks, used     == how many blocks it has, how many are handed out
 //! bit i is set    <=> block i is free, for i < blocks; else clear
-//! tier             == tier_of(used, blocks); the lists of a class, fullest first, hold the
-//!                     units that have a free block
+//! tier, floor      == tier_of(used, blocks), floor_of(tier, blocks); the lists of a class,
+//!                     fullest first, hold the units that have a free block
 //! used == 0        => the unit is given back to the chunks
 //! ```
 //!
@@ -48,10 +48,16 @@ pub(super) struct Unit {
     pub(super) next: Option<NonNull<Unit>>,
     pub(super) previous: Option<NonNull<Unit>>,
     pub(super) start: NonNull<u8>,
+    /// To find a block's number by a multiplication.
+    pub(super) reciprocal: u32,
+    /// Bytes of a block.
+    pub(super) size: u16,
     pub(super) class: u8,
     pub(super) tier: u8,
     pub(super) blocks: u16,
     pub(super) used: u16,
+    /// With fewer used it is of another tier, or of none.
+    pub(super) floor: u16,
     /// Whether OS pages of it may have gone back to the OS.
     pub(super) has_returned: bool,
 }
@@ -74,6 +80,19 @@ pub(super) fn tier_of(used: usize, blocks: usize) -> u8 {
     // No division: this is asked on every flush.
     let quarters = (1..TIERS).filter(|quarter| used * TIERS >= quarter * blocks).count();
     (TIERS - 1 - quarters) as u8
+}
+
+/// How many blocks of a unit of a tier are used at least.
+pub(super) fn floor_of(tier: u8, blocks: usize) -> usize {
+    if tier == FULL {
+        return blocks;
+    }
+    ((TIERS - 1).saturating_sub(tier.into()) * blocks).div_ceil(TIERS).max(1)
+}
+
+/// ceil(2^32 / size): a division by it, exact below 2^15.
+pub(super) const fn reciprocal_of(size: usize) -> u32 {
+    (1_u64 << 32).div_ceil(size as u64) as u32
 }
 
 impl Unit {
@@ -222,20 +241,13 @@ pub(super) struct Units {
     pub(super) uncovered: Option<NonNull<Segment>>,
     /// The last class that they hold; 0 if there are to be none.
     pub(super) last: u8,
-    /// ceil(2^32 / size) of each class: a division by it, exact below 2^15.
-    pub(super) reciprocals: [u32; SMALL_LAST + 1],
     pub(super) tiers: [[Option<NonNull<Unit>>; TIERS]; SMALL_LAST + 1],
 }
 
 impl Units {
     pub(super) const fn new(config: &Config, classes: &Classes) -> Units {
-        let mut units = Units {
-            map: None,
-            uncovered: None,
-            last: 0,
-            reciprocals: [0; SMALL_LAST + 1],
-            tiers: [[None; TIERS]; SMALL_LAST + 1],
-        };
+        let mut units =
+            Units { map: None, uncovered: None, last: 0, tiers: [[None; TIERS]; SMALL_LAST + 1] };
         if matches!(config.metadata, Metadata::Header) {
             return units;
         }
@@ -246,7 +258,6 @@ impl Units {
                 break;
             }
             units.last += 1;
-            units.reciprocals[class] = (1_u64 << 32).div_ceil(size as u64) as u32;
         }
         units
     }
@@ -260,10 +271,7 @@ impl Units {
     pub(super) fn unit_of(&self, block: NonNull<u8>) -> Option<(NonNull<Unit>, usize)> {
         let map = self.map.as_ref()?;
         let index = map.index(block.addr().get())?;
-        if map.class(block.addr().get()) == 0 {
-            return None;
-        }
-        // SAFETY: the map says that a unit is there, hence a record.
+        // SAFETY: `index < len`; null where no unit is.
         NonNull::new(unsafe { map.record(index).read() }).map(|unit| (unit, index))
     }
 
@@ -293,6 +301,7 @@ impl Units {
         unsafe {
             let new = unit.as_mut();
             new.tier = tier;
+            new.floor = floor_of(tier, new.blocks.into()) as u16;
             if tier == FULL {
                 return;
             }
@@ -358,7 +367,7 @@ mod tests {
             let classes = Classes::new(&scheme);
             let units = Units::new(&config, &classes);
             for class in 1..=usize::from(units.last) {
-                let (size, reciprocal) = (classes.size(class), units.reciprocals[class]);
+                let (size, reciprocal) = (classes.size(class), reciprocal_of(classes.size(class)));
                 for offset in 0..UNIT {
                     let quotient = offset as u64 * u64::from(reciprocal);
                     assert_eq!((quotient >> 32) as usize, offset / size);
@@ -373,7 +382,10 @@ mod tests {
         for blocks in [31, 512, 2047] {
             assert_eq!(tier_of(blocks, blocks), FULL);
             for used in 0..blocks {
-                assert_eq!(usize::from(tier_of(used, blocks)), TIERS - 1 - used * TIERS / blocks);
+                let tier = tier_of(used, blocks);
+                assert_eq!(usize::from(tier), TIERS - 1 - used * TIERS / blocks);
+                assert_eq!(used < floor_of(tier, blocks), used == 0);
+                assert_eq!(tier_of(floor_of(tier, blocks), blocks), tier);
             }
         }
     }
