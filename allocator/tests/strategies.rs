@@ -260,6 +260,25 @@ fn a_large_heap_grows_in_huge_pages_if_it_may() {
 }
 
 #[test]
+fn a_large_mapping_that_grows_asks_for_huge_pages_once_a_doubling() {
+    let advices = |thp, sizes: &[usize]| {
+        let config = Config { thp: Bytes(thp), ..preset(Preset::Hybrid) };
+        let mut heap = simulated(config);
+        let first = allocate(&mut heap, sizes[0]);
+        sizes[1..].iter().fold(first, |block, &size| resize(&mut heap, block, size));
+        heap.check().unwrap();
+        heap.stats().calls.madvise
+    };
+    let doublings = [1 << 20, 2 << 20, 4 << 20, 8 << 20, 16 << 20];
+    assert_eq!(advices(0, &doublings), 0, "never");
+    assert_eq!(advices(4 << 20, &doublings), 3, "4, 8 and 16 MiB");
+    assert_eq!(advices(4 << 20, &[16 << 20]), 0, "not known to be written");
+    let slowly: Vec<usize> = (0..64).map(|step| (5 << 20) + (step << 16)).collect();
+    assert_eq!(advices(4 << 20, &slowly), 1, "at 8 MiB");
+    assert_eq!(advices(4 << 20, &[16 << 20, 9 << 20, 10 << 20]), 0, "of the same magnitude");
+}
+
+#[test]
 fn zeroing_is_left_out_where_the_kernel_has_just_done_it() {
     let mut heap = simulated(preset(Preset::Hybrid));
     let zeros = |block: Block| (block.zero_from, block.zero_to.min(50_000));

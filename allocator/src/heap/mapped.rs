@@ -113,6 +113,9 @@ impl<S: PageSource> Heap<S> {
             self.delist(chunk);
             match self.source.remap(old, len, may_move) {
                 Some(new) => {
+                    if self.deserves_huge(old.len, len) {
+                        self.source.prefer_huge(new);
+                    }
                     let moved = Chunk::at(new.start.add(lead));
                     self.enlist(moved, new);
                     Some(moved.block())
@@ -123,6 +126,13 @@ impl<S: PageSource> Heap<S> {
                 }
             }
         }
+    }
+
+    /// Whether a mapping that grew to `new` bytes is worth huge pages: what
+    /// grows is mostly written from end to end. Said once a doubling.
+    fn deserves_huge(&self, old: usize, new: usize) -> bool {
+        let least = self.config.thp.0;
+        least > 0 && new >= least && new.ilog2() > old.ilog2()
     }
 
     /// Writes record and header of a mapped block and counts it.

@@ -84,20 +84,18 @@ impl Knob {
             Unit::Count => "a number",
             Unit::Milliseconds => "milliseconds",
             Unit::Switch => return "0 or 1".to_owned(),
-            Unit::Choice => {
-                let mut expected = format!("one of {}", self.words.join(", "));
-                if let Some(sizes) = &self.sizes {
-                    expected.push_str(&format!(", or {}", sizes.expected()));
-                }
-                return expected;
-            }
+            Unit::Choice => "one of",
         };
         let mut expected = number.to_owned();
         if let Some([low, high]) = &self.accepts {
             expected.push_str(&format!(" from {low} to {high}"));
         }
         if !self.words.is_empty() {
-            expected.push_str(&format!(", or {}", self.words.join(", ")));
+            let before = if self.unit == Unit::Choice { " " } else { ", or " };
+            expected.push_str(&format!("{before}{}", self.words.join(", ")));
+        }
+        if let Some(sizes) = &self.sizes {
+            expected.push_str(&format!(", or {}", sizes.expected()));
         }
         expected
     }
@@ -120,6 +118,9 @@ impl Sizes {
 
     fn expected(&self) -> String {
         let Sizes { prefix, grain, most, largest } = self;
+        if *most == 1 {
+            return format!("{prefix}SIZE (none above {largest})");
+        }
         format!(
             "{prefix}SIZE+SIZE+... (up to {most} multiples of {grain} bytes in ascending order, \
              K, M, none above {largest})"
@@ -191,5 +192,9 @@ mod tests {
         {
             assert_eq!(sizes.value(list), None, "{list}");
         }
+        let one = Sizes { prefix: "dynamic:".into(), grain: 1, most: 1, largest: "1M".into() };
+        assert_eq!(one.value("1024").unwrap().shown, "dynamic:1K");
+        assert_eq!((one.value("1K+2K"), one.value("2M")), (None, None));
+        assert_eq!(one.expected(), "dynamic:SIZE (none above 1M)");
     }
 }
