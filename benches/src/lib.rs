@@ -11,6 +11,7 @@
 //! supervise  a process tree under exactly one instrument
 //! worker     our workloads, as a process that is measured from inside (a crate of
 //!            its own, which is also linked with one allocator each)
+//! explain    the textbook on malloc, each claim tried in fresh processes
 //! lint       the known mistakes in settings, and whether they take effect
 //! tune       the search for the settings that a program should run with
 //! journal    the record file, appended a line at a time
@@ -23,6 +24,7 @@ pub mod bench;
 pub mod cli;
 pub mod conformance;
 pub mod engine;
+pub mod explain;
 pub mod journal;
 pub mod lint;
 pub mod machine;

@@ -17,6 +17,7 @@
 //! overall engines over several workloads: geometric means, ours against the best peer's
 //! rows    Report -> JSON lines     text  Report -> a terminal's tables
 //! svg     Report -> plots          html  Report -> the page
+//! explain what the experiments of `brkpoint explain` showed, told in a language
 //! units   figures as people read them
 //! ```
 //!
@@ -33,6 +34,7 @@
 mod analysis;
 mod check;
 pub mod criterion;
+pub mod explain;
 mod figure;
 mod html;
 mod judge;

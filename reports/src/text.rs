@@ -1,6 +1,6 @@
 //! The report for a terminal: verdict, one table a workload, errors, notes.
 
-use unicode_width::UnicodeWidthStr;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::analysis::{Measured, Report, Workload};
 use crate::judge::Verdict;
@@ -12,7 +12,7 @@ use crate::units;
 /// of an engine, and the widest column beside it.
 const MIN_WIDTH: usize = labels::COLUMNS + 26;
 
-const GREEN: &str = "\x1b[32m";
+pub(crate) const GREEN: &str = "\x1b[32m";
 pub(crate) const RED: &str = "\x1b[31m";
 pub(crate) const BOLD: &str = "\x1b[1m";
 const DIM: &str = "\x1b[2m";
@@ -219,8 +219,9 @@ pub(crate) fn paint(text: &str, style: &str, colour: bool) -> String {
     }
 }
 
-/// `text` in lines of at most `width` columns, each after `indent`; a word that
-/// is longer than that is broken.
+/// `text` in lines of at most `width` columns, each after `indent`. A word that
+/// is longer than that is broken, and one in a script without spaces where the
+/// line ends.
 pub(crate) fn wrap(text: &str, width: usize, indent: &str) -> String {
     let mut out = String::new();
     let mut line = String::new();
@@ -233,10 +234,15 @@ pub(crate) fn wrap(text: &str, width: usize, indent: &str) -> String {
     for word in text.split_whitespace() {
         let mut word = units::clip(word, usize::MAX);
         if !line.is_empty() && line.width() + 1 + word.width() > width {
+            let room = width.saturating_sub(line.width() + 1);
+            if let Some(head) = break_at(&word, room) {
+                line.push(' ');
+                line.extend(word.drain(..head));
+            }
             flush(&mut line);
         }
         while word.width() > width {
-            let head = prefix(&word, width);
+            let head = break_at(&word, width).unwrap_or_else(|| prefix(&word, width));
             let rest = word.split_off(head);
             line.push_str(&word);
             flush(&mut line);
@@ -253,8 +259,48 @@ pub(crate) fn wrap(text: &str, width: usize, indent: &str) -> String {
     out
 }
 
+/// Where `word` may end so that at most `width` columns are left of it, in bytes:
+/// beside a wide character, and not before punctuation.
+fn break_at(word: &str, width: usize) -> Option<usize> {
+    let mut used = 0;
+    let ends = word.char_indices().take_while(|(_, c)| {
+        used += c.width().unwrap_or(0);
+        used <= width
+    });
+    let may_end = |&(at, c): &(usize, char)| {
+        let next = word[at + c.len_utf8()..].chars().next();
+        !next.is_some_and(|next| "，。；：、）」".contains(next))
+            && (is_wide(c) || next.is_some_and(is_wide))
+    };
+    ends.filter(may_end).last().map(|(at, c)| at + c.len_utf8())
+}
+
+fn is_wide(c: char) -> bool {
+    c.width() == Some(2)
+}
+
 /// How many bytes of `text` fill at most `width` columns.
 fn prefix(text: &str, width: usize) -> usize {
     let ends = text.char_indices().map(|(i, c)| i + c.len_utf8());
     ends.take_while(|&end| text[..end].width() <= width).last().unwrap_or(text.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::wrap;
+
+    #[test]
+    fn lines_end_at_spaces_and_beside_wide_characters() {
+        assert_eq!(wrap("one two three", 8, "> "), "> one two\n> three\n");
+        assert_eq!(wrap("abcdefghij", 4, ""), "abcd\nefgh\nij\n");
+        assert_eq!(wrap("mmap 单独建立，一个", 11, ""), "mmap 单独建\n立，一个\n");
+        // Punctuation stays with what it follows.
+        assert_eq!(wrap("单独建立，一个", 8, ""), "单独建\n立，一个\n");
+        for width in 1..20 {
+            let text = "abcdefghijklm单独建立abc，，，。 x 建";
+            let lines = wrap(text, width, "");
+            let joined: String = lines.split_whitespace().collect();
+            assert_eq!(joined, text.replace(' ', ""), "{width}");
+        }
+    }
 }

@@ -3,6 +3,7 @@
 pub mod allocators;
 mod check;
 mod compare;
+mod explain;
 mod lint;
 mod list;
 pub mod output;
@@ -43,6 +44,7 @@ struct Cli {
 enum Verb {
     Check(check::Arguments),
     Compare(compare::Arguments),
+    Explain(explain::Arguments),
     Lint(lint::Arguments),
     List(list::Arguments),
     Report(report::Arguments),
@@ -84,6 +86,7 @@ pub fn main() -> ExitCode {
         None => tour::run(),
         Some(Verb::Check(arguments)) => check::run(arguments),
         Some(Verb::Compare(arguments)) => compare::run(arguments),
+        Some(Verb::Explain(arguments)) => explain::run(arguments),
         Some(Verb::Lint(arguments)) => lint::run(arguments),
         Some(Verb::List(arguments)) => list::run(arguments),
         Some(Verb::Report(arguments)) => report::run(arguments),

@@ -10,6 +10,8 @@
 //!   the malloc family, and the versions those symbols tell
 //! - `worker check CHAPTER` performs a program of the conformance run, which is
 //!   on standard input, and prints a [`Judgement`]
+//! - `worker steps` performs the steps on standard input ahead of `main`, before
+//!   anything has been allocated, and tells what came of them, a line each
 //!
 //! It shuns the command-line parser and allocates next to nothing before the
 //! measured region, so that the region meets a heap as fresh as can be.
@@ -20,6 +22,7 @@ mod identity;
 pub mod marker;
 mod memory;
 mod region;
+mod steps;
 
 use std::ffi::OsString;
 use std::fmt::Display;
@@ -69,6 +72,12 @@ pub fn linked_main(name: &'static str, version: impl FnOnce() -> String) -> Exit
 /// The arguments of this program that make it perform a program of `chapter`.
 pub fn check_arguments(chapter: &str) -> Vec<OsString> {
     [VERB, "check", chapter].map(OsString::from).into()
+}
+
+/// The arguments of this program that make it perform the steps on its standard
+/// input: the module `steps` says which there are and what is told.
+pub fn steps_arguments() -> Vec<OsString> {
+    [VERB, steps::STEPS].map(OsString::from).into()
 }
 
 /// Runs the worker with the arguments that follow [`VERB`]. Exit status 2: they

@@ -1,0 +1,116 @@
+//! `brkpoint explain`: what experiments showed, told in a language.
+//!
+//! - [`Chapter`], [`Claim`], [`Value`], [`Picture`]: the figures, without a word
+//! - `texts`: the words, from `en.toml` and `zh.toml`, which have the same keys
+//!   and the same placeholders
+//! - `terminal`: a chapter as text; `json`: as lines of JSON
+
+mod json;
+mod picture;
+mod terminal;
+mod texts;
+
+use std::collections::BTreeMap;
+
+pub use picture::{Bar, Picture, Place, Region, Stairs};
+pub use texts::Language;
+
+/// A chapter of the textbook, with what this machine says to it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Chapter {
+    /// From 1 on.
+    pub number: u8,
+    /// The engine under which it ran, as `-e` spells it, with its version.
+    pub engine: String,
+    /// In the order of the text.
+    pub claims: Vec<Claim>,
+    /// By name.
+    pub pictures: Vec<(&'static str, Picture)>,
+    /// What the reader may try.
+    pub tries: Vec<Try>,
+}
+
+/// A command that changes the outcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Try {
+    /// Its name in the texts.
+    pub name: &'static str,
+    /// As a shell takes it.
+    pub command: &'static str,
+    /// The claims that then do not hold.
+    pub breaks: &'static [&'static str],
+}
+
+/// A sentence of the textbook, and the proof.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Claim {
+    /// Its name in the texts.
+    pub name: &'static str,
+    /// Whether it holds here.
+    pub verdict: Verdict,
+    /// What was counted, by the name of the placeholder.
+    pub values: Values,
+}
+
+/// What was counted, by the name of the placeholder.
+pub type Values = BTreeMap<&'static str, Value>;
+
+/// Whether a claim holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// As the textbook has it.
+    Holds,
+    /// Not on this machine, or not under this engine.
+    Fails,
+    /// It could not be counted; why, by its name in the texts.
+    Unknown(&'static str),
+}
+
+impl Verdict {
+    /// Of something that was counted.
+    pub fn of(holds: bool) -> Verdict {
+        if holds { Verdict::Holds } else { Verdict::Fails }
+    }
+}
+
+/// A figure in a sentence.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    /// A number of things.
+    Count(i64),
+    /// A size, which is told exactly.
+    Bytes(u64),
+    /// A place in memory.
+    Address(u64),
+    /// A duration in seconds.
+    Seconds(f64),
+    /// How many times as much.
+    Ratio(f64),
+    /// A part of a whole, in percent.
+    Percent(f64),
+    /// A name: of an engine, a library, a setting.
+    Name(String),
+}
+
+impl Chapter {
+    /// The chapter in `language` for a terminal of `width` columns, in colours if
+    /// `colour`.
+    pub fn to_text(&self, language: Language, width: usize, colour: bool) -> String {
+        terminal::chapter(self, language, width, colour)
+    }
+
+    /// One line of JSON for each claim; the same in every language.
+    pub fn to_json_lines(&self) -> String {
+        json::lines(self)
+    }
+
+    /// How many claims do not hold, and how many could not be told.
+    pub fn failures(&self) -> (usize, usize) {
+        let count =
+            |of: fn(&Verdict) -> bool| self.claims.iter().filter(|c| of(&c.verdict)).count();
+        (
+            count(|verdict| *verdict == Verdict::Fails),
+            count(|verdict| matches!(verdict, Verdict::Unknown(_))),
+        )
+    }
+}
