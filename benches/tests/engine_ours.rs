@@ -38,7 +38,7 @@ fn the_allocator_takes_every_word_and_bound() {
 #[test]
 fn the_allocator_takes_the_lists_of_sizes_that_the_knob_takes_and_no_others() {
     let with_sizes = knobs().iter().filter_map(|knob| Some((knob, knob.sizes.as_ref()?)));
-    for (knob, Sizes { prefix, grain, most, largest }) in with_sizes {
+    for (knob, Sizes { prefix, grain, most, smallest, largest }) in with_sizes {
         let taken = |sizes: &[String]| {
             let text = format!("{prefix}{}", sizes.join("+"));
             option_of(knob).set(&mut Config::DEFAULT.clone(), &text)
@@ -47,7 +47,11 @@ fn the_allocator_takes_the_lists_of_sizes_that_the_knob_takes_and_no_others() {
             (1..=count as u64).map(|i| (i * grain).to_string()).collect()
         };
         assert!(taken(&multiples(*most)) && !taken(&multiples(most + 1)), "{}", knob.name);
-        assert!(!taken(&[(grain / 2).to_string()]), "{}", knob.name);
+        assert!(taken(&[smallest.to_string()]), "{}", knob.name);
+        if let Some(smaller) = smallest.checked_sub(*grain) {
+            assert!(!taken(&[smaller.to_string()]), "{}", knob.name);
+            assert!(!taken(&[(smallest + grain / 2).to_string()]), "{}", knob.name);
+        }
         assert!(taken(std::slice::from_ref(largest)), "{}", knob.name);
         assert!(!taken(&[format!("1{largest}")]), "{}", knob.name);
     }

@@ -101,6 +101,8 @@ pub struct Sizes {
     pub grain: u64,
     /// How many there are at most.
     pub most: usize,
+    /// How small each may be.
+    pub smallest: u64,
     /// How large each may be.
     pub largest: String,
 }

@@ -105,7 +105,7 @@ impl Sizes {
     fn value(&self, list: &str) -> Option<Value> {
         let sizes: Vec<u64> = list.split('+').map(bytes).collect::<Option<_>>()?;
         let largest = bytes(&self.largest)?;
-        let fits = |size: &u64| *size > 0 && *size <= largest && size.is_multiple_of(self.grain);
+        let fits = |size: &u64| (self.smallest..=largest).contains(size) && size.is_multiple_of(self.grain);
         let taken = sizes.len() <= self.most
             && sizes.iter().all(fits)
             && sizes.is_sorted_by(|smaller, larger| smaller < larger);
@@ -117,7 +117,7 @@ impl Sizes {
     }
 
     fn expected(&self) -> String {
-        let Sizes { prefix, grain, most, largest } = self;
+        let Sizes { prefix, grain, most, largest, .. } = self;
         if *most == 1 {
             return format!("{prefix}SIZE (none above {largest})");
         }
@@ -185,15 +185,23 @@ mod tests {
 
     #[test]
     fn lists_of_sizes_are_read_and_shown_in_one_spelling() {
-        let sizes = Sizes { prefix: "list:".into(), grain: 16, most: 3, largest: "1M".into() };
+        let of = |prefix: &str, grain, most, smallest| Sizes {
+            prefix: prefix.into(),
+            grain,
+            most,
+            smallest,
+            largest: "1M".into(),
+        };
+        let sizes = of("list:", 16, 3, 16);
         let value = sizes.value("32+1024+1M").unwrap();
         assert_eq!((&*value.shown, &*value.given), ("list:32+1K+1M", "list:32+1024+1048576"));
         for list in ["", "+", "32+", "0", "24", "32+32", "64+32", "2M", "16+32+48+64", "32,64", "x"]
         {
             assert_eq!(sizes.value(list), None, "{list}");
         }
-        let one = Sizes { prefix: "dynamic:".into(), grain: 1, most: 1, largest: "1M".into() };
+        let one = of("dynamic:", 1, 1, 0);
         assert_eq!(one.value("1024").unwrap().shown, "dynamic:1K");
+        assert_eq!(one.value("0").unwrap().shown, "dynamic:0");
         assert_eq!((one.value("1K+2K"), one.value("2M")), (None, None));
         assert_eq!(one.expected(), "dynamic:SIZE (none above 1M)");
     }
