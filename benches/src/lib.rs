@@ -8,6 +8,7 @@
 //! runner     a plan -> interleaved fresh processes -> one record each
 //! conformance  an engine's promises, program by program in fresh processes
 //! measure    one cell under one instrument
+//! service, printed    programs that do not end, numbers that they print
 //! supervise  a process tree under exactly one instrument
 //! worker     our workloads, as a process that is measured from inside (a crate of
 //!            its own, which is also linked with one allocator each)
@@ -30,7 +31,9 @@ pub mod lint;
 pub mod machine;
 pub mod measure;
 pub mod plan;
+pub mod printed;
 pub mod runner;
+pub mod service;
 pub mod supervise;
 pub mod tune;
 pub mod version;

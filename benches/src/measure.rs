@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::thread;
 
 use brkpoint_reports::record::{Cell, Exit, Metric, Pass, Sample, Series};
 
 use crate::engine::Arm;
 use crate::plan::{Conditions, Work};
+use crate::service::{self, Service};
 use crate::supervise::{
-    self, Call, Counts, Launch, LaunchError, Observation, Stop, Syscalls, Tracer,
+    self, Call, Counts, Launch, LaunchError, Leash, Observation, Stop, Syscalls, Tracer,
 };
 use crate::worker::{self, Answer, marker};
 
@@ -79,8 +81,26 @@ pub fn one(
     executable: &Path,
     stop: &Stop,
 ) -> Result<Measured, Failure> {
-    let launch = launch(arm, work, pass, conditions, executable);
-    let seen = match supervise::run(&launch, pass, stop) {
+    let mut launch = launch(arm, work, pass, conditions, executable);
+    let service = match work {
+        Work::Command { service, .. } => service.as_ref(),
+        Work::Synthetic { .. } => None,
+    };
+    let leash = service.map(|_| Leash::default());
+    launch.leash.clone_from(&leash);
+    let (seen, window) = thread::scope(|scope| {
+        let conduct = |(service, leash): (&'_ Service, Leash)| {
+            let (service, hidden) = (service.clone(), &arm.env_remove);
+            scope.spawn(move || service.conduct(&leash, hidden))
+        };
+        let conductor = service.zip(leash).map(conduct);
+        let seen = supervise::run(&launch, pass, stop);
+        let join = |thread: thread::ScopedJoinHandle<'_, _>| {
+            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        };
+        (seen, conductor.map(join))
+    });
+    let seen = match seen {
         Ok(seen) => seen,
         Err(LaunchError::Interrupted) => return Err(Failure::Interrupted),
         Err(error) if error.is_of_the_request() => return Err(Failure::SetUp(error.to_string())),
@@ -108,7 +128,46 @@ pub fn one(
         Work::Synthetic { .. } => driven(&mut measured, &seen, pass, arm),
         Work::Command { .. } => whole(&mut measured, &seen, pass),
     }
+    match window {
+        Some(Ok(window)) => {
+            if pass == Pass::Time {
+                measured.metrics.extend([
+                    (Metric::WallS, window.wall_s),
+                    (Metric::UserS, window.user_s.max(0.0)),
+                    (Metric::SysS, window.sys_s.max(0.0)),
+                ]);
+            }
+            // The program's own output tells of times and addresses.
+            measured.digest = None;
+            print(&mut measured, work, pass, &window.said);
+        }
+        Some(Err(why)) if measured.error.is_none() => {
+            measured.error = Some(with_last_words(why, &seen));
+        }
+        Some(Err(_)) => {}
+        None => {
+            let said = seen.stdout.end(service::PRINTED);
+            let said = said.map(|said| said + &seen.stderr_tail).unwrap_or_default();
+            print(&mut measured, work, pass, &said);
+        }
+    }
     Ok(measured)
+}
+
+/// Reads the number that is the measure of `work`, if it is such a work.
+fn print(measured: &mut Measured, work: &Work, pass: Pass, said: &str) {
+    let Work::Command { printed: Some(printed), .. } = work else { return };
+    // It says how fast it was.
+    measured.digest = None;
+    if pass != Pass::Time || measured.error.is_some() {
+        return;
+    }
+    match printed.find(said) {
+        Ok(number) => {
+            measured.metrics.insert(printed.metric(), number);
+        }
+        Err(why) => measured.error = Some(why),
+    }
 }
 
 fn launch(arm: &Arm, work: &Work, pass: Pass, conditions: Conditions, executable: &Path) -> Launch {
@@ -130,6 +189,7 @@ fn launch(arm: &Arm, work: &Work, pass: Pass, conditions: Conditions, executable
         timeout: Some(conditions.timeout),
         library: arm.library.clone(),
         tracer: Tracer::Auto,
+        leash: None,
     }
 }
 
@@ -171,6 +231,7 @@ pub(crate) const CALLS: [(Call, Metric, Metric); 6] = [
 fn failure(arm: &Arm, seen: &Observation) -> Option<String> {
     let ended = match seen.exit {
         Exit::Code(_) => None,
+        Exit::Signal(libc::SIGTERM) if seen.asked_to_end => None,
         exit => Some(exit.to_string()),
     };
     // What the command itself became is what was measured.

@@ -5,9 +5,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use brkpoint_reports::record::{Cell, Pass, Role};
+use brkpoint_reports::tuning::Cost;
 use brkpoint_workloads::synthetic::{self, Workload};
 
 use crate::engine::Arm;
+use crate::printed::Printed;
+use crate::service::Service;
 
 /// Rounds when nobody says otherwise.
 pub const DEFAULT_ROUNDS: u32 = 10;
@@ -66,6 +69,10 @@ pub enum Work {
         args: Vec<OsString>,
         /// Standard input; `None` is `/dev/null`.
         stdin: Option<PathBuf>,
+        /// How it is put under load and ended, if it does not end by itself.
+        service: Option<Service>,
+        /// The number that it, or its load generator, prints and that is measured.
+        printed: Option<Printed>,
     },
 }
 
@@ -80,7 +87,20 @@ impl Work {
     pub fn command(program: OsString, args: Vec<OsString>, stdin: Option<PathBuf>) -> Work {
         let label =
             std::iter::once(&program).chain(&args).map(quoted).collect::<Vec<_>>().join(" ");
-        Work::Command { label, program, args, stdin }
+        Work::Command { label, program, args, stdin, service: None, printed: None }
+    }
+
+    /// What it is that it should take less of: of a window of a given length the CPU
+    /// time, where a number is printed this number, of all else the elapsed time.
+    pub fn cost(&self) -> Cost {
+        match self {
+            Work::Command { printed: Some(printed), .. } => match printed.more_is_better {
+                true => Cost::PrintedRate,
+                false => Cost::PrintedCost,
+            },
+            Work::Command { service: Some(service), .. } if service.is_timed() => Cost::Cpu,
+            _ => Cost::Wall,
+        }
     }
 
     /// What is measured of it.

@@ -23,7 +23,7 @@ fn a_churn_across_the_threshold_gets_settings_with_fewer_faults_and_a_line_to_pa
         digits.trim().parse().expect(text)
     };
     assert!(number(after) < 0.8 * number(before), "{faults}");
-    assert!(lab.holds_only(&["tune.jsonl"]));
+    assert!(lab.holds_only(&["tune.jsonl", "tune.html"]));
 }
 
 #[test]

@@ -65,8 +65,9 @@ fn compare(metric: Metric, own: &[f64], side: &Side) -> (Option<Estimate>, Optio
         true => bootstrap_ratio(own, &reference, CONFIDENCE, SEED),
         false => paired_ratio(&side.pairs, CONFIDENCE),
     };
-    let verdict = judge(ratio.and_then(|r| r.interval), margin(metric));
-    (ratio, Some(verdict))
+    // Judged as what there is less of where it is better.
+    let judged = if metric.more_is_better() { ratio.map(Estimate::inverse) } else { ratio };
+    (ratio, Some(judge(judged.and_then(|ratio| ratio.interval), margin(metric))))
 }
 
 fn compare_exact(metric: Metric, own: f64, reference: f64) -> (Option<Estimate>, Option<Verdict>) {

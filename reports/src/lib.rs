@@ -17,6 +17,7 @@
 //! overall engines over several workloads: geometric means, ours against the best peer's
 //! rows    Report -> JSON lines     text  Report -> a terminal's tables
 //! svg     Report -> plots          html  Report -> the page
+//! tuning  what a tuning concluded -> text and a page, with the records behind it
 //! explain what the experiments of `brkpoint explain` showed, told in a language
 //! units   figures as people read them
 //! ```
@@ -48,6 +49,7 @@ mod rows;
 pub mod stats;
 mod svg;
 mod text;
+pub mod tuning;
 mod units;
 mod words;
 

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::criterion::Criterion;
 use crate::record::{Cell, Line, Pass, Run, SCHEMA, Sample};
+use crate::tuning::Answer;
 
 /// Longest line that is read, in bytes; longer ones are skipped and named.
 /// A sample with a series of 100,000 points takes about 5 MB.
@@ -32,6 +33,8 @@ pub struct Records {
     pub runs: Vec<Run>,
     /// All usable samples, each once.
     pub samples: Vec<Sample>,
+    /// What tunings concluded, each once.
+    pub answers: Vec<Answer>,
     /// What criterion measured, if one of its directories was read.
     pub criterion: Criterion,
     /// What was wrong with the input.
@@ -220,6 +223,8 @@ impl Reading {
             }
             Line::Run(run) => self.run(number, run),
             Line::Sample(sample) => self.sample(number, sample),
+            Line::Answer(answer) if self.records.answers.contains(&answer) => self.duplicates += 1,
+            Line::Answer(answer) => self.records.answers.push(*answer),
         }
     }
 

@@ -2,13 +2,15 @@
 //!
 //! A record file is JSON lines. A [`Line::Run`] says once what was asked and on
 //! which machine; each measured process then appends one [`Line::Sample`] that
-//! names its run. Files are merged by concatenation, and a file cut off in the
+//! names its run. A tuning ends with a [`Line::Answer`]. Files are merged by concatenation, and a file cut off in the
 //! middle keeps all its whole lines.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+
+use crate::tuning::Answer;
 
 /// Version of the record format; a reader refuses lines of a newer one.
 pub const SCHEMA: u32 = 1;
@@ -21,6 +23,8 @@ pub enum Line {
     Run(Run),
     /// One measured process.
     Sample(Sample),
+    /// What was concluded from runs of a tuning.
+    Answer(Box<Answer>),
 }
 
 /// What was asked, and on which machine; samples refer to it by `id`.
@@ -220,7 +224,8 @@ impl Series {
 
 macro_rules! metrics {
     ($($(#[$doc:meta])* $name:ident = $text:literal, $unit:ident, $pass:ident;)*) => {
-        /// A measured quantity. Less is better for every one of them.
+        /// A measured quantity. Less is better for every one of them but
+        /// [`PrintedRate`](Metric::PrintedRate).
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(rename_all = "snake_case")]
         pub enum Metric { $($(#[$doc])* $name,)* }
@@ -250,6 +255,10 @@ macro_rules! metrics {
 metrics! {
     /// Elapsed time.
     WallS = "wall_s", Seconds, Time;
+    /// A number that the program or its load generator printed, less of which is better.
+    PrintedCost = "printed_cost", Count, Time;
+    /// The same, more of which is better.
+    PrintedRate = "printed_rate", Count, Time;
     /// Time on a CPU in user mode, summed over the tree.
     UserS = "user_s", Seconds, Time;
     /// Time on a CPU in the kernel, summed over the tree.
@@ -292,6 +301,13 @@ metrics! {
     KeptRssBytes = "kept_rss_bytes", Bytes, Memory;
     /// Bytes of a driven workload's own tables: a part of all its RSS.
     TableBytes = "table_bytes", Bytes, Memory;
+}
+
+impl Metric {
+    /// Whether more of it is better.
+    pub const fn more_is_better(self) -> bool {
+        matches!(self, Metric::PrintedRate)
+    }
 }
 
 impl fmt::Display for Metric {

@@ -31,6 +31,10 @@ enum Column {
 const COLUMNS: &[Column] = &[
     Column::Value("wall", Metric::WallS),
     Column::Ratio("wall / ref", Metric::WallS),
+    Column::Value("printed", Metric::PrintedCost),
+    Column::Ratio("printed / ref", Metric::PrintedCost),
+    Column::Value("printed", Metric::PrintedRate),
+    Column::Ratio("printed / ref", Metric::PrintedRate),
     Column::Value("peak RSS", Metric::PeakRssBytes),
     Column::Ratio("RSS / ref", Metric::PeakRssBytes),
     Column::Value("user", Metric::UserS),

@@ -10,7 +10,7 @@ use anyhow::{bail, ensure};
 use brkpoint_reports::Records;
 use brkpoint_reports::record::Pass;
 
-use super::{output, run, values};
+use super::{output, run, service, values};
 use crate::engine::{Arm, ArmSpec, Engines};
 use crate::measure::{self, Failure};
 use crate::plan::{DEFAULT_ROUNDS, Plan, Work};
@@ -80,6 +80,9 @@ pub struct Arguments {
     /// Record file to make
     #[arg(short, long, value_name = "FILE.jsonl")]
     output: Option<PathBuf>,
+
+    #[command(flatten)]
+    service: service::Load,
 
     /// The command and its arguments
     #[arg(last = true, value_name = "COMMAND")]
@@ -177,9 +180,14 @@ fn works(arguments: &Arguments) -> anyhow::Result<Vec<Work>> {
                      give it a file with --input",
                 );
             }
-            works.push(Work::command(program.clone(), args.to_vec(), arguments.input.clone()));
+            works.push(arguments.service.work(program, args, arguments.input.clone())?);
         }
-        None => ensure!(arguments.input.is_none(), "--input is for a command: add -- COMMAND"),
+        None => {
+            ensure!(arguments.input.is_none(), "--input is for a command: add -- COMMAND");
+            if let Some(option) = arguments.service.given() {
+                bail!("{option} is for a command: add -- COMMAND");
+            }
+        }
     }
     for name in &arguments.workload {
         let Some(workload) = brkpoint_workloads::synthetic::find(name) else {

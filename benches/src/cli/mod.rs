@@ -9,6 +9,7 @@ mod list;
 pub mod output;
 mod report;
 pub mod run;
+mod service;
 mod tour;
 mod tune;
 pub mod values;

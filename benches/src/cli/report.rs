@@ -4,13 +4,15 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 use brkpoint_reports::Records;
+use brkpoint_reports::tuning::{self, Answer};
 
 use super::output;
 
 /// Write the HTML page of one or more record files, and of criterion's benchmarks.
 ///
 /// Records may come from several runs and machines; a directory is what criterion
-/// left of `cargo bench`. Damaged lines and files are named and passed over: the
+/// left of `cargo bench`. Of the records of a tuning, the page is that of its answer.
+/// Damaged lines and files are named and passed over: the
 /// page is made of the rest, and the exit status is 2.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
@@ -37,6 +39,9 @@ pub fn run(arguments: Arguments) -> anyhow::Result<u8> {
     for problem in &records.problems {
         output::tell(format_args!("brkpoint: {problem}"));
     }
+    if let (Some(answer), false) = (records.answers.last(), arguments.json) {
+        return tuned(&arguments, &records, answer);
+    }
     let report = brkpoint_reports::analyse(&records);
     ensure!(
         !report.rows().is_empty() || !report.criterion.benchmarks.is_empty(),
@@ -46,23 +51,40 @@ pub fn run(arguments: Arguments) -> anyhow::Result<u8> {
     if arguments.json {
         output::print(&report.to_json_lines())?;
     } else {
-        let path = arguments.output.unwrap_or_else(|| output::default_path("report", "html"));
-        ensure!(
-            !arguments.records.iter().any(|records| same_file(records, &path)),
-            "{} holds records, which a page would replace; name another file with -o",
-            path.display()
-        );
-        output::write(&path, &report.to_html()).context("choose another file with -o")?;
+        let path = page(&arguments, &report.to_html())?;
         output::print(&format!("{}\nThe page: {}\n", output::findings(&report), path.display()))?;
     }
-    // The rest was used, but somebody should look at these files.
-    let damaged = records.problems.iter().any(|problem| problem.line.is_some());
     let only_criterion = report.rows().is_empty();
-    Ok(match damaged {
+    Ok(match damaged(&records) {
         true => super::UNUSABLE,
         false if only_criterion => 0,
         false => super::status(&report),
     })
+}
+
+/// The page of the latest of the tunings in the records.
+fn tuned(arguments: &Arguments, records: &Records, answer: &Answer) -> anyhow::Result<u8> {
+    let path = page(arguments, &tuning::to_html(answer, records))?;
+    output::print(&format!("{}\nThe page: {}\n", tuning::to_text(answer), path.display()))?;
+    Ok(if damaged(records) { super::UNUSABLE } else { 0 })
+}
+
+/// The rest was used, but somebody should look at these files.
+fn damaged(records: &Records) -> bool {
+    records.problems.iter().any(|problem| problem.line.is_some())
+}
+
+/// Writes the page; where it is.
+fn page(arguments: &Arguments, html: &str) -> anyhow::Result<PathBuf> {
+    let path = arguments.output.clone();
+    let path = path.unwrap_or_else(|| output::default_path("report", "html"));
+    ensure!(
+        !arguments.records.iter().any(|records| same_file(records, &path)),
+        "{} holds records, which a page would replace; name another file with -o",
+        path.display()
+    );
+    output::write(&path, html).context("choose another file with -o")?;
+    Ok(path)
 }
 
 fn same_file(a: &Path, b: &Path) -> bool {

@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{bail, ensure};
-use brkpoint_reports::record::Cell;
+use brkpoint_reports::record::{Cell, Line};
+use brkpoint_reports::{Records, tuning};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{output, run, values};
+use super::{output, run, service, values};
 use crate::engine::Engines;
 use crate::journal::Journal;
 use crate::plan::Work;
@@ -30,6 +31,8 @@ Examples:
   brkpoint tune -- python3 script.py
   brkpoint tune --objective memory --max-slowdown 5% -- ./server --selftest
   brkpoint tune -e all --budget 20m -- ./program
+  brkpoint tune --ready-when 'nc -z localhost 8080' --drive 'wrk -d 5 http://localhost:8080' \\
+      --metric-regex 'Requests/sec: +([0-9.]+)' --better higher -- ./server
 
 Exit status: 0 a recommendation, or the default is best; 2 nothing could be tuned;
 3 undecided; 130 interrupted.")]
@@ -78,6 +81,13 @@ pub struct Arguments {
     #[arg(short, long, value_name = "FILE.jsonl")]
     output: Option<PathBuf>,
 
+    /// The answer as a JSON object instead of text
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    service: service::Load,
+
     /// The command and its arguments
     #[arg(last = true, value_name = "COMMAND")]
     command: Vec<OsString>,
@@ -97,7 +107,9 @@ pub fn run(arguments: Arguments) -> anyhow::Result<u8> {
         timeout: arguments.timeout,
         seed: arguments.seed,
     };
-    let path = arguments.output.unwrap_or_else(|| output::default_path("tune", "jsonl"));
+    let path = arguments.output.clone().unwrap_or_else(|| output::default_path("tune", "jsonl"));
+    let page = path.with_extension("html");
+    ensure!(page != path, "{} is to hold records, and the page goes beside it", path.display());
     let stop = run::stop_on_signals()?;
     let mut journal = Journal::create(&path)?;
     run::tell_strays();
@@ -113,8 +125,15 @@ pub fn run(arguments: Arguments) -> anyhow::Result<u8> {
         }
         Err(error) => return Err(error.into()),
     };
-    output::print(&tune::answer::text(&request, &outcome))?;
-    output::tell(format_args!("Records: {}", path.display()));
+    let answer = tune::answer::answer(&request, &outcome);
+    journal.append(&Line::Answer(Box::new(answer.clone())))?;
+    output::print(&if arguments.json {
+        serde_json::to_string(&answer)? + "\n"
+    } else {
+        tuning::to_text(&answer)
+    })?;
+    output::write(&page, &tuning::to_html(&answer, &Records::read(&[&path])?))?;
+    output::tell(format_args!("The page: {}\nRecords: {}", page.display(), path.display()));
     Ok(match outcome.verdict {
         Verdict::Undecided(_) => INCONCLUSIVE,
         Verdict::Recommend(_) | Verdict::KeepDefault(_) => 0,
@@ -140,6 +159,9 @@ fn engines(asked: &[String]) -> anyhow::Result<(Vec<String>, String)> {
 fn work(arguments: &Arguments) -> anyhow::Result<Work> {
     if let Some(name) = &arguments.workload {
         ensure!(arguments.input.is_none(), "--input is for a command: add -- COMMAND");
+        if let Some(option) = arguments.service.given() {
+            bail!("{option} is for a command: add -- COMMAND");
+        }
         let Some(workload) = brkpoint_workloads::synthetic::find(name) else {
             bail!("there is no workload {name:?}; `brkpoint list` shows those there are");
         };
@@ -149,7 +171,7 @@ fn work(arguments: &Arguments) -> anyhow::Result<Work> {
     let Some((program, args)) = arguments.command.split_first() else {
         bail!("nothing to tune: give a command after --, or -w WORKLOAD (see `brkpoint list`)");
     };
-    Ok(Work::command(program.clone(), args.to_vec(), arguments.input.clone()))
+    arguments.service.work(program, args, arguments.input.clone())
 }
 
 /// A share such as `2%` or `0.02`.

@@ -121,6 +121,7 @@ impl<'a> Lab<'a> {
             timeout: Some(PATIENCE),
             library: arm.library.clone(),
             tracer: Tracer::Auto,
+            leash: None,
         };
         let observed = supervise::run(&launch, pass, self.stop)?;
         let failed = |why: String| ExplainError::Worker { engine: arm.engine.clone(), why };

@@ -31,6 +31,11 @@ impl Captured {
         Ok(Captured { digest: format!("fnv1a128:{hash:032x}"), bytes, file })
     }
 
+    /// The last `limit` bytes, with what is no UTF-8 replaced.
+    pub fn end(&self, limit: u64) -> io::Result<String> {
+        tail(&self.file, limit)
+    }
+
     /// All of it.
     pub fn read(&self) -> io::Result<Vec<u8>> {
         let mut all = vec![0; self.bytes as usize];

@@ -27,6 +27,8 @@ use super::sys::{self, Pid};
 pub(super) const GRACE_NS: u64 = 100_000_000;
 /// When killing is given up (a set-uid program of another user, say).
 pub(super) const GIVE_UP_NS: u64 = 5_000_000_000;
+/// The message that has the program, and it alone, asked to end.
+pub(super) const TERMINATE: u8 = b't';
 /// Pause between rounds of killing.
 const ROUND_NS: u64 = 2_000_000;
 
@@ -117,7 +119,7 @@ impl Keeper<'_> {
                 let mut buffer = [0; 128 * 8];
                 let _ = sys::read(fds[0].fd, &mut buffer);
             }
-            if fds[1].revents != 0 {
+            if fds[1].revents != 0 && !self.terminates(fds[1].fd) {
                 fds[1].fd = -1;
                 if !matches!(self.phase, Phase::Killing(_)) {
                     self.phase = Phase::Killing(sys::monotonic_ns() + GIVE_UP_NS);
@@ -125,6 +127,17 @@ impl Keeper<'_> {
             }
         }
         self.plan.board.done.store(1, SeqCst);
+    }
+
+    /// Whether no more is asked than to end the program, which is done. Until it is
+    /// reaped its id is its own.
+    fn terminates(&self, life: libc::c_int) -> bool {
+        let mut message = [0];
+        let terminate = matches!(sys::read(life, &mut message), Ok(1)) && message[0] == TERMINATE;
+        if terminate && self.phase == Phase::Running {
+            let _ = sys::kill(self.main, libc::SIGTERM);
+        }
+        terminate
     }
 
     /// Reaps all that have ended; false when nothing is left.

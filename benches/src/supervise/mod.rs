@@ -40,6 +40,7 @@ mod child;
 mod error;
 mod image;
 mod keeper;
+mod leash;
 mod ledger;
 mod plan;
 mod process;
@@ -65,6 +66,7 @@ pub use calls::Call;
 pub use capture::Captured;
 pub use error::LaunchError;
 pub use image::Image;
+pub use leash::Leash;
 pub use ledger::{Counts, MAX_LENGTHS, Syscalls};
 pub use rss::MAX_POINTS;
 
@@ -94,6 +96,8 @@ pub struct Launch {
     pub library: Option<PathBuf>,
     /// How system calls are watched in the counts and the memory pass.
     pub tracer: Tracer,
+    /// For a program that another thread ends.
+    pub leash: Option<Leash>,
 }
 
 /// How system calls are watched. The figures are the same.
@@ -190,6 +194,8 @@ pub struct Observation {
     /// Processes that were still there when the program had ended, and a little
     /// later too, and were killed.
     pub killed_descendants: u32,
+    /// It was asked to end, by its [`Leash`].
+    pub asked_to_end: bool,
     /// What watched.
     pub instrument: Instrument,
     /// Anything else that bears on the figures.
@@ -208,6 +214,7 @@ pub fn can_find(program: &OsStr) -> bool {
 /// If it could not be started or watched, or `stop` was set. A program that
 /// crashes or runs out of time is an observation.
 pub fn run(launch: &Launch, pass: Pass, stop: &Stop) -> Result<Observation, LaunchError> {
+    let _over = launch.leash.as_ref().map(Leash::until_dropped);
     if stop.is_set() {
         return Err(LaunchError::Interrupted);
     }
@@ -321,6 +328,7 @@ fn observe(plan: Plan, watched: Watched) -> io::Result<Observation> {
         images,
         stderr_tail: capture::tail(&plan.stderr, STDERR_TAIL)?,
         killed_descendants: board.killed.load(SeqCst),
+        asked_to_end: watched.asked,
         instrument: watched.instrument,
         notes,
         stdout: Captured::new(plan.stdout)?,

@@ -56,6 +56,21 @@ pub(super) fn children(process: Pid) -> Vec<Pid> {
     children
 }
 
+/// Clock ticks on a CPU, user and system, of a process and of those of its children
+/// that it has waited for.
+pub(super) fn ticks(process: Pid) -> Option<(u64, u64)> {
+    let stat = fs::read(format!("/proc/{process}/stat")).ok()?;
+    let field = |n| stat_field(&stat, n);
+    Some((field(14)? + field(16)?, field(15)? + field(17)?))
+}
+
+/// The n-th field of `/proc/<pid>/stat`, from 3 on. The second, the name, may contain
+/// anything, parentheses too.
+fn stat_field(stat: &[u8], n: usize) -> Option<u64> {
+    let after_name = stat.iter().rposition(|&b| b == b')')? + 2;
+    Some(number(stat[after_name..].split(|&b| b == b' ').nth(n - 3)?))
+}
+
 /// Whether this kernel lists children (`CONFIG_PROC_CHILDREN`).
 pub(super) fn lists_children() -> bool {
     fs::exists("/proc/thread-self/children").unwrap_or(false)
@@ -123,10 +138,7 @@ pub(super) fn heap_end(thread: Pid, wanted: u64) -> Option<u64> {
 /// `start_brk` of `/proc/<pid>/stat`: where the heap is, if it is still empty.
 fn heap_start(thread: Pid) -> Option<u64> {
     let stat = fs::read(format!("/proc/{thread}/stat")).ok()?;
-    // The second field, the name, may contain anything, parentheses too.
-    let after_name = stat.iter().rposition(|&b| b == b')')? + 2;
-    let field = stat[after_name..].split(|&b| b == b' ').nth(47 - 3)?;
-    Some(number(field)).filter(|&start| start != 0)
+    stat_field(&stat, 47).filter(|&start| start != 0)
 }
 
 /// The addresses that a line of `maps` begins with.

@@ -53,6 +53,13 @@ pub(super) fn monotonic_ns() -> u64 {
     t.tv_sec as u64 * 1_000_000_000 + t.tv_nsec as u64
 }
 
+/// Ticks of the clock in which the kernel tells CPU times.
+pub(super) fn ticks_per_second() -> u64 {
+    // SAFETY: takes an integer only.
+    let ticks = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };
+    u64::try_from(ticks).ok().filter(|&ticks| ticks > 0).unwrap_or(100)
+}
+
 /// Anonymous memory that is unmapped on drop.
 #[derive(Debug)]
 pub(super) struct Mapping {

@@ -10,6 +10,7 @@ use brkpoint_reports::record::Pass;
 
 use super::child::{Answer, LISTENING};
 use super::image::Library;
+use super::leash::{Leash, TERM_GRACE_NS};
 use super::ledger::{Ledger, Totals};
 use super::plan::{Ends, Plan};
 use super::rss::Sampler;
@@ -35,6 +36,8 @@ pub(super) struct Watched {
     /// In the memory pass.
     pub(super) sampler: Option<Sampler>,
     pub(super) interrupted: bool,
+    /// It was asked to end by its leash.
+    pub(super) asked: bool,
     /// It was ended because it wrote more than [`MAX_OUTPUT`].
     pub(super) flooded: bool,
 }
@@ -58,6 +61,8 @@ pub(super) fn watch(
         }),
         sampler: (plan.pass == Pass::Memory).then(Sampler::new),
         next_look_ns: 0,
+        leash: launch.leash.as_ref(),
+        asked_ns: None,
         stopping: false,
         interrupted: false,
         flooded: false,
@@ -109,6 +114,7 @@ pub(super) fn watch(
             totals: ledger.map(Ledger::finish),
             sampler: watch.sampler,
             interrupted: watch.interrupted,
+            asked: watch.asked_ns.is_some(),
             flooded: watch.flooded,
         })
     })
@@ -131,6 +137,9 @@ struct Watch<'a> {
     deadline_ns: Option<u64>,
     sampler: Option<Sampler>,
     next_look_ns: u64,
+    leash: Option<&'a Leash>,
+    /// When it was asked to end by its leash.
+    asked_ns: Option<u64>,
     /// The keeper was asked to kill the tree.
     stopping: bool,
     interrupted: bool,
@@ -203,6 +212,9 @@ impl Watch<'_> {
                 pause = pause.min(deadline - now);
             }
         }
+        if let Some(leash) = self.leash {
+            pause = pause.min(self.lead(leash, now));
+        }
         let board = &*self.plan.board;
         // Before its exec the child is a piece of the harness.
         let started = board.started.load(SeqCst) == 1;
@@ -223,6 +235,29 @@ impl Watch<'_> {
             }
         }
         pause
+    }
+}
+
+/// How often a leash is looked at.
+const LEASH_EVERY_NS: u64 = 2_000_000;
+
+impl Watch<'_> {
+    /// Tells the leash that the program runs, and does what it asks for. How long
+    /// until the next look, in ns.
+    fn lead(&mut self, leash: &Leash, now: u64) -> u64 {
+        let board = &*self.plan.board;
+        if !leash.has_begun() && board.started.load(SeqCst) == 1 {
+            leash.begin(self.keeper, board.main.load(SeqCst), board.start_ns.load(SeqCst));
+        }
+        match self.asked_ns {
+            None if leash.is_asked() => {
+                self.asked_ns = Some(now);
+                let _ = sys::send(self.ends.life.as_raw_fd(), &[keeper::TERMINATE], None);
+            }
+            Some(since) if now > since + TERM_GRACE_NS && !self.stopping => self.end_it(),
+            _ => {}
+        }
+        LEASH_EVERY_NS
     }
 }
 

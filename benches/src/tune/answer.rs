@@ -1,13 +1,13 @@
-//! What was found, in words and in every spelling.
+//! What was found, as a record; its facts and its spellings.
 
-use std::fmt::Write;
-
-use brkpoint_reports::record::Unit;
-use brkpoint_reports::{human, ratio_interval};
+use brkpoint_reports::human;
+use brkpoint_reports::record::{Role, Unit};
+use brkpoint_reports::tuning::{Advice, Answer, Contender, Spelling};
 
 use super::search::named;
-use super::{Facts, Objective, Outcome, Request, Verdict};
+use super::{Facts, Found, Missing, Outcome, Request, Tried, Verdict};
 use crate::engine::Arm;
+use crate::plan::Entry;
 use crate::supervise::Syscalls;
 
 /// The parameter of `mallopt` for each knob of glibc that has one (malloc.h).
@@ -19,121 +19,71 @@ const MALLOPT: [(&str, &str); 5] = [
     ("arena_max", "M_ARENA_MAX"),
 ];
 
-/// A way to give a program its settings.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Spelling {
-    /// Where it goes.
-    pub place: &'static str,
-    /// What to write there.
-    pub text: String,
+/// What was found, as a line of the record file.
+pub fn answer(request: &Request, outcome: &Outcome) -> Answer {
+    let Outcome { reference, found, confirmed, verdict, missing, absent } = outcome;
+    let count =
+        |which: &dyn Fn(&Tried) -> bool| found.tried.iter().filter(|one| which(one)).count();
+    let cell = |arm: &Arm, role| Entry { arm, role }.cell(&request.work);
+    let won = match verdict {
+        Verdict::Recommend(i) => Some(&found.tried[*i]),
+        Verdict::KeepDefault(_) | Verdict::Undecided(_) => None,
+    };
+    let (advice, why) = match verdict {
+        Verdict::Recommend(_) => (Advice::Recommend, String::new()),
+        Verdict::KeepDefault(why) => (Advice::KeepDefault, why.clone()),
+        Verdict::Undecided(why) => (Advice::Undecided, why.clone()),
+    };
+    let mut notes: Vec<String> = Vec::new();
+    let failed = confirmed.failed.iter();
+    notes.extend(failed.map(|(i, why)| format!("{} fails: {why}", named(&found.tried[*i].arm))));
+    notes.extend(missing.iter().map(|missing| {
+        let Missing { knob, tunable } = missing;
+        format!("{knob} was not tried: the running C library has no {tunable}")
+    }));
+    notes.extend(absent.iter().map(|absent| format!("left out: {absent}")));
+    notes.extend(found.notes.iter().cloned());
+    Answer {
+        search: found.run.clone(),
+        confirmation: confirmed.run.clone(),
+        workload: request.work.label().to_owned(),
+        objective: request.objective.name().to_owned(),
+        cost: request.work.cost(),
+        advice,
+        why,
+        reference: cell(reference, Role::Reference),
+        recommended: won.map(|one| cell(&one.arm, Role::Candidate)),
+        spellings: won.map_or(Vec::new(), |one| spellings(&one.arm)),
+        facts: won.map_or(Vec::new(), |one| facts(found, one)),
+        contenders: confirmed
+            .duels
+            .iter()
+            .map(|duel| Contender {
+                cell: cell(&found.tried[duel.tried].arm, Role::Candidate),
+                word: duel.word,
+                objective: duel.objective,
+                cost: duel.cost,
+                memory: duel.memory,
+            })
+            .collect(),
+        repeat: confirmed.repeat,
+        rounds: confirmed.rounds,
+        tried: brkpoint_reports::tuning::Tried {
+            all: found.tried.len(),
+            counted: count(&|one| one.facts.is_some()),
+            timed: count(&|one| !one.ratios.is_empty()),
+            readmitted: count(&|one| one.readmitted && !one.ratios.is_empty()),
+        },
+        notes,
+    }
 }
 
-/// The answer as a person reads it.
-pub fn text(request: &Request, outcome: &Outcome) -> String {
-    let mut out = String::new();
-    let found = &outcome.found;
-    let counted = found.tried.iter().filter(|one| one.facts.is_some()).count();
-    let timed = found.tried.iter().filter(|one| !one.ratios.is_empty()).count();
-    let reference = named(&outcome.reference);
-    match &outcome.verdict {
-        Verdict::Recommend(i) => {
-            let one = &found.tried[*i];
-            put(&mut out, format_args!("Recommended for {}:\n", request.work.label()));
-            if let Some(first) = spellings(&one.arm).first() {
-                put(&mut out, format_args!("  {}\n", first.text));
-            }
-        }
-        Verdict::KeepDefault(why) => {
-            put(&mut out, format_args!("Keep the default ({reference}): {why}."));
-        }
-        Verdict::Undecided(why) => put(&mut out, format_args!("Undecided: {why}.")),
-    }
-    for duel in &outcome.confirmed.duels {
-        put(
-            &mut out,
-            format_args!(
-                "  {:<58} {}: {} {}; time {}, memory {}",
-                named(&found.tried[duel.tried].arm),
-                duel.word.word(),
-                word(request.objective),
-                ratio_interval(duel.objective),
-                ratio_interval(duel.time),
-                ratio_interval(brkpoint_reports::stats::Estimate {
-                    value: duel.memory,
-                    interval: Some(brkpoint_reports::stats::Interval::point(duel.memory)),
-                }),
-            ),
-        );
-    }
-    if let Some(repeat) = outcome.confirmed.repeat {
-        let what = "A/A: the default against itself";
-        put(&mut out, format_args!("  {what:<58} time {}", ratio_interval(repeat)));
-    }
-    if outcome.confirmed.rounds > 0 {
-        put(
-            &mut out,
-            format_args!(
-                "Ratios to {reference} over {} fresh interleaved rounds; the intervals' 99 % is for \
-                 all finalists and looks together.",
-                outcome.confirmed.rounds
-            ),
-        );
-    }
-    if let Verdict::Recommend(i) = outcome.verdict
-        && let Some(facts) = found.tried[i].facts
-    {
-        put(&mut out, format_args!("\nWhy: {}", why(&found.reference, &facts)));
-        let calls = found.tried[i].calls.as_ref();
-        for line in calls.into_iter().flat_map(|calls| story(&found.calls, calls)) {
-            put(&mut out, format_args!("     {line}"));
-        }
-        put(&mut out, format_args!("\nTo set it:"));
-        for spelling in spellings(&found.tried[i].arm) {
-            let text = spelling.text.replace('\n', "\n    ");
-            put(&mut out, format_args!("  {}:\n    {text}", spelling.place));
-        }
-    }
-    put(
-        &mut out,
-        format_args!(
-            "\n{} configurations: {counted} counted, {timed} timed, {} confirmed.",
-            found.tried.len(),
-            found.finalists.len()
-        ),
-    );
-    for (i, error) in &outcome.confirmed.failed {
-        put(&mut out, format_args!("Note: {} fails: {error}", named(&found.tried[*i].arm)));
-    }
-    for missing in &outcome.missing {
-        put(
-            &mut out,
-            format_args!(
-                "Note: {} was not tried: the running C library has no {}",
-                missing.knob, missing.tunable
-            ),
-        );
-    }
-    for absent in &outcome.absent {
-        put(&mut out, format_args!("Note: left out: {absent}"));
-    }
-    for note in &found.notes {
-        put(&mut out, format_args!("Note: {note}"));
-    }
-    out
-}
-
-/// A line; writing into a string does not fail.
-fn put(out: &mut String, line: std::fmt::Arguments<'_>) {
-    let _ = writeln!(out, "{line}");
-}
-
-fn word(objective: Objective) -> &'static str {
-    match objective {
-        Objective::Time => "time",
-        Objective::Memory => "peak memory",
-        Objective::Balanced => "time and memory",
-        Objective::Faults => "minor faults",
-    }
+/// Why `one` is better than the reference, in what was counted.
+fn facts(found: &Found, one: &Tried) -> Vec<String> {
+    let Some(facts) = &one.facts else { return Vec::new() };
+    let calls = one.calls.as_ref();
+    let story = calls.into_iter().flat_map(|calls| story(&found.calls, calls));
+    std::iter::once(why(&found.reference, facts)).chain(story).collect()
 }
 
 /// What changed from `before` to `after`, in counts.
@@ -194,19 +144,20 @@ pub fn spellings(arm: &Arm) -> Vec<Spelling> {
         all.join(between)
     };
     let mut spellings = vec![Spelling {
-        place: "environment",
+        place: "environment".to_owned(),
         text: each(&|name, value| format!("{name}={value}"), " "),
     }];
     // What was measured is the other spelling that glibc has.
     let tunables = arm.env.iter().find(|(name, _)| name == "GLIBC_TUNABLES");
     if let (true, Some((_, value))) = (arm.engine == "glibc", tunables) {
         let text = format!("GLIBC_TUNABLES={}", value.to_string_lossy());
-        spellings.push(Spelling { place: "glibc tunables", text });
+        spellings.push(Spelling { place: "glibc tunables".to_owned(), text });
     }
     let unit = each(&|name, value| format!("Environment=\"{name}={value}\""), "\n");
-    spellings.push(Spelling { place: "systemd unit", text: format!("[Service]\n{unit}") });
+    spellings
+        .push(Spelling { place: "systemd unit".to_owned(), text: format!("[Service]\n{unit}") });
     let docker = each(&|name, value| format!("{name}={value}"), " ");
-    spellings.push(Spelling { place: "Dockerfile", text: format!("ENV {docker}") });
+    spellings.push(Spelling { place: "Dockerfile".to_owned(), text: format!("ENV {docker}") });
     spellings.extend(mallopt(arm).into_iter().flatten());
     spellings
 }
@@ -232,10 +183,13 @@ fn mallopt(arm: &Arm) -> Option<[Spelling; 2]> {
         .collect();
     Some([
         Spelling {
-            place: "C, first thing in main",
+            place: "C, first thing in main".to_owned(),
             text: format!("#include <malloc.h>\n{}", c.join("\n")),
         },
-        Spelling { place: "Rust (crate libc), first thing in main", text: rust.join("\n") },
+        Spelling {
+            place: "Rust (crate libc), first thing in main".to_owned(),
+            text: rust.join("\n"),
+        },
     ])
 }
 

@@ -64,17 +64,17 @@ impl<'a> Bench<'a> {
         }
     }
 
-    /// Begins a stage, which is a run of its own in the record file.
+    /// Begins a stage, which is a run of its own in the record file; its id.
     pub(super) fn begin<'t>(
         &mut self,
         stage: &'static str,
         arms: impl Iterator<Item = (&'t Arm, Role)>,
-    ) -> Result<(), TuneError> {
+    ) -> Result<String, TuneError> {
         self.stage = stage;
         self.run = format!("{}-{stage}", runner::run_id());
         let cells = arms.map(|(arm, role)| self.cell(arm, role)).collect();
         self.journal.append(&Line::Run(runner::begun(self.run.clone(), cells)))?;
-        Ok(())
+        Ok(self.run.clone())
     }
 
     fn cell(&self, arm: &Arm, role: Role) -> Cell {
@@ -86,9 +86,14 @@ impl<'a> Bench<'a> {
         self.request.budget.saturating_sub(self.started.elapsed())
     }
 
+    /// The share of the budget that is gone.
+    pub(super) fn spent(&self) -> f64 {
+        self.started.elapsed().as_secs_f64() / self.request.budget.as_secs_f64()
+    }
+
     /// Whether more than `share` of the budget is gone.
     pub(super) fn past(&self, share: f64) -> bool {
-        self.started.elapsed() > self.request.budget.mul_f64(share)
+        self.spent() > share
     }
 
     /// The longest that the reference took under the instrument of `pass`.

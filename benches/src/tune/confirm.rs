@@ -18,9 +18,14 @@ use crate::engine::Arm;
 /// Rounds after which it is looked whether all is decided.
 pub(super) const LOOKS: [u32; 4] = [12, 24, 48, 96];
 
+/// Rounds in which peak memory is measured even where it does not decide.
+const MEMORY_ROUNDS: u32 = 3;
+
 /// What the confirmation saw.
 #[derive(Debug)]
 pub struct Confirmed {
+    /// Its run in the record file; none if there was nothing to confirm.
+    pub run: Option<String>,
     /// Whole rounds.
     pub rounds: u32,
     /// Each finalist that did its work in all of them.
@@ -47,7 +52,7 @@ pub(super) fn confirm(
     found: &Found,
 ) -> Result<Confirmed, TuneError> {
     let mut confirmed =
-        Confirmed { rounds: 0, duels: Vec::new(), repeat: None, failed: Vec::new() };
+        Confirmed { run: None, rounds: 0, duels: Vec::new(), repeat: None, failed: Vec::new() };
     if found.finalists.is_empty() {
         return Ok(confirmed);
     }
@@ -58,7 +63,7 @@ pub(super) fn confirm(
     };
     let mut turns = vec![Turn::Reference, Turn::Repeat];
     turns.extend(found.finalists.iter().copied().map(Turn::Finalist));
-    bench.begin("confirm", turns.iter().map(|turn| arm(*turn)))?;
+    confirmed.run = Some(bench.begin("confirm", turns.iter().map(|turn| arm(*turn)))?);
     let weighs = matches!(request.objective, Objective::Memory | Objective::Balanced);
     // Another stream than the search's.
     let mut order = Pcg64Mcg::seed_from_u64(!request.seed);
@@ -73,16 +78,16 @@ pub(super) fn confirm(
             };
             let mut error = found.standard.error(&time);
             let mut peak = None;
-            if weighs && error.is_none() {
+            if (weighs || round < MEMORY_ROUNDS) && error.is_none() {
                 let Taken::Measured(memory) = bench.take(arm, role, Pass::Memory, round)? else {
                     break 'rounds;
                 };
                 error = found.standard.error(&memory);
                 peak = memory.metrics.get(&Metric::PeakRssBytes).copied();
             }
-            match (error, time.metrics.get(&Metric::WallS)) {
-                (None, Some(&wall)) if wall > 0.0 => {
-                    seen.insert(turn, (wall, peak));
+            match (error, request.work.cost().of(&time.metrics)) {
+                (None, Some(cost)) if cost > 0.0 => {
+                    seen.insert(turn, (cost, peak));
                 }
                 (error, _) => {
                     let why = error.unwrap_or_else(|| "its time could not be measured".to_owned());
@@ -100,15 +105,13 @@ pub(super) fn confirm(
         turns.retain(|turn| !gone(turn));
         pairs.retain(|turn, _| !gone(turn));
         let (base, base_peak) = seen[&Turn::Reference];
-        for (turn, (wall, peak)) in seen.into_iter().filter(|(turn, _)| *turn != Turn::Reference) {
+        for (turn, (cost, peak)) in seen.into_iter().filter(|(turn, _)| *turn != Turn::Reference) {
             let facts = match turn {
                 Turn::Finalist(i) => found.tried[i].facts.unwrap_or(found.reference),
                 _ => found.reference,
             };
-            let mut ratios = Ratios::of(wall / base, &facts, &found.reference);
-            if let (Some(mine), Some(theirs)) = (peak, base_peak) {
-                ratios.memory = mine / theirs;
-            }
+            let mut ratios = Ratios::of(cost / base, &facts, &found.reference);
+            ratios.memory = peak.zip(base_peak).map(|(mine, theirs)| mine / theirs);
             pairs.entry(turn).or_default().push(ratios);
         }
         confirmed.rounds = round + 1;
@@ -133,9 +136,9 @@ fn judge(request: &Request, pairs: &BTreeMap<Turn, Vec<Ratios>>, confirmed: &mut
         match turn {
             Turn::Finalist(i) => confirmed.duels.extend(decide::duel(request, *i, pairs)),
             Turn::Repeat => {
-                let times: Vec<(f64, f64)> = pairs.iter().map(|r| (r.time, 1.0)).collect();
+                let costs: Vec<(f64, f64)> = pairs.iter().map(|r| (r.cost, 1.0)).collect();
                 confirmed.repeat =
-                    brkpoint_reports::stats::paired_ratio(&times, decide::confidence());
+                    brkpoint_reports::stats::paired_ratio(&costs, decide::confidence());
             }
             Turn::Reference => {}
         }

@@ -1,7 +1,7 @@
 //! From paired samples to an answer.
 
 use brkpoint_reports::record::Metric;
-use brkpoint_reports::stats::{CONFIDENCE, Estimate, Interval, paired_ratio};
+use brkpoint_reports::stats::{CONFIDENCE, Estimate, median, paired_ratio};
 use brkpoint_reports::{Verdict as Word, judge, margin};
 
 use super::confirm::{Confirmed, LOOKS};
@@ -11,31 +11,32 @@ use super::{Facts, Objective, Request};
 /// A configuration's figures to the reference's; less is better.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Ratios {
-    /// Of wall times.
-    pub time: f64,
-    /// Of peak resident bytes; 1 where they are unknown.
-    pub memory: f64,
+    /// Of what the work costs, mostly its time.
+    pub cost: f64,
+    /// Of peak resident bytes; `None` where they are unknown.
+    pub memory: Option<f64>,
     /// Of minor faults.
     pub faults: f64,
 }
 
 impl Ratios {
-    pub(super) fn of(time: f64, mine: &Facts, reference: &Facts) -> Ratios {
+    pub(super) fn of(cost: f64, mine: &Facts, reference: &Facts) -> Ratios {
         let memory = match (mine.peak_bytes, reference.peak_bytes) {
-            (Some(mine), Some(theirs)) if theirs > 0.0 => mine / theirs,
-            _ => 1.0,
+            (Some(mine), Some(theirs)) if theirs > 0.0 => Some(mine / theirs),
+            _ => None,
         };
-        Ratios { time, memory, faults: (mine.faults + 1.0) / (reference.faults + 1.0) }
+        Ratios { cost, memory, faults: (mine.faults + 1.0) / (reference.faults + 1.0) }
     }
 
     /// What the search ranks by: the objective, and a price on slowness that an
     /// objective other than time does not allow.
     pub(super) fn score(&self, request: &Request) -> f64 {
-        let slow = (self.time / (1.0 + request.max_slowdown)).max(1.0).powi(4);
+        let memory = self.memory.unwrap_or(1.0);
+        let slow = (self.cost / (1.0 + request.max_slowdown)).max(1.0).powi(4);
         match request.objective {
-            Objective::Time => self.time,
-            Objective::Balanced => (self.time * self.memory).sqrt(),
-            Objective::Memory => self.memory * slow,
+            Objective::Time => self.cost,
+            Objective::Balanced => (self.cost * memory).sqrt(),
+            Objective::Memory => memory * slow,
             Objective::Faults => self.faults * slow,
         }
     }
@@ -48,10 +49,10 @@ pub struct Duel {
     pub tried: usize,
     /// Of the objective; its interval pays for the number of finalists and looks.
     pub objective: Estimate,
-    /// Of the wall times, likewise.
-    pub time: Estimate,
-    /// Of the peak resident bytes.
-    pub memory: f64,
+    /// Of the cost, likewise.
+    pub cost: Estimate,
+    /// Of the peak resident bytes: the median over the rounds that measured them.
+    pub memory: Option<f64>,
     /// How it stands.
     pub word: Word,
 }
@@ -75,21 +76,19 @@ pub(super) fn confidence() -> f64 {
 
 /// Judges the pairs of a finalist: its figures over the reference's, by round.
 pub(super) fn duel(request: &Request, tried: usize, pairs: &[Ratios]) -> Option<Duel> {
-    let estimate = |of: &dyn Fn(&Ratios) -> f64| {
-        let pairs: Vec<(f64, f64)> = pairs.iter().map(|ratios| (of(ratios), 1.0)).collect();
+    let estimate = |of: &dyn Fn(&Ratios) -> Option<f64>| {
+        let ratios = pairs.iter().filter_map(of);
+        let pairs: Vec<(f64, f64)> = ratios.map(|ratio| (ratio, 1.0)).collect();
         paired_ratio(&pairs, confidence())
     };
-    let time = estimate(&|ratios| ratios.time)?;
-    let memory = estimate(&|ratios| ratios.memory)?;
+    let cost = estimate(&|ratios| Some(ratios.cost))?;
+    let memory: Vec<f64> = pairs.iter().filter_map(|ratios| ratios.memory).collect();
     let objective = match request.objective {
-        Objective::Time => time,
-        Objective::Memory => memory,
-        Objective::Balanced => estimate(&|ratios| (ratios.time * ratios.memory).sqrt())?,
+        Objective::Time => cost,
+        Objective::Memory => estimate(&|ratios| ratios.memory)?,
+        Objective::Balanced => estimate(&|ratios| Some((ratios.cost * ratios.memory?).sqrt()))?,
         // Counts of one process each: they hardly vary.
-        Objective::Faults => {
-            let value = pairs.first()?.faults;
-            Estimate { value, interval: Some(Interval::point(value)) }
-        }
+        Objective::Faults => Estimate::exact(pairs.first()?.faults),
     };
     let metric = match request.objective {
         Objective::Time | Objective::Balanced => Metric::WallS,
@@ -99,13 +98,13 @@ pub(super) fn duel(request: &Request, tried: usize, pairs: &[Ratios]) -> Option<
     let word = judge(objective.interval, margin(metric));
     let free = matches!(request.objective, Objective::Time | Objective::Balanced);
     let limit = 1.0 + request.max_slowdown;
-    let word = match (word, time.interval) {
-        (Word::Better, Some(time)) if !free && time.low > limit => Word::Worse,
-        (Word::Better, Some(time)) if !free && time.high > limit => Word::Undecided,
+    let word = match (word, cost.interval) {
+        (Word::Better, Some(cost)) if !free && cost.low > limit => Word::Worse,
+        (Word::Better, Some(cost)) if !free && cost.high > limit => Word::Undecided,
         (Word::Better, None) if !free => Word::Undecided,
         (word, _) => word,
     };
-    Some(Duel { tried, objective, time, memory: memory.value, word })
+    Some(Duel { tried, objective, cost, memory: median(&memory), word })
 }
 
 /// The answer to `request`.
@@ -153,7 +152,7 @@ pub(super) fn verdict(request: &Request, found: &Found, confirmed: &Confirmed) -
         let near = better.into_iter().filter(|duel| duel.objective.value <= best * 1.03);
         let choice = near.min_by(|a, b| {
             let settings = |duel: &Duel| found.tried[duel.tried].arm.settings.len();
-            let memory = |duel: &Duel| (duel.memory * 20.0).round() as u64;
+            let memory = |duel: &Duel| (duel.memory.unwrap_or(1.0) * 20.0).round() as u64;
             (memory(a), settings(a)).cmp(&(memory(b), settings(b)))
         });
         if let Some(duel) = choice {
@@ -223,7 +222,7 @@ mod tests {
     /// Ratios about `time`, off by up to 1 % in either direction.
     fn pairs(n: usize, time: f64, memory: f64) -> Vec<Ratios> {
         let off = |i: usize| 1.0 + (i as f64 / n as f64 - 0.5) / 50.0;
-        (0..n).map(|i| Ratios { time: time * off(i), memory, faults: 1.0 }).collect()
+        (0..n).map(|i| Ratios { cost: time * off(i), memory: Some(memory), faults: 1.0 }).collect()
     }
 
     fn word(objective: Objective, n: usize, time: f64, memory: f64) -> Word {
@@ -256,7 +255,7 @@ mod tests {
             let mut draw = || (random.random_range(-0.05..0.05f64)).exp();
             for _ in 0..FINALISTS {
                 let all: Vec<Ratios> = (0..LOOKS[LOOKS.len() - 1])
-                    .map(|_| Ratios { time: draw() / draw(), memory: 1.0, faults: 1.0 })
+                    .map(|_| Ratios { cost: draw() / draw(), memory: None, faults: 1.0 })
                     .collect();
                 for look in LOOKS {
                     let seen = duel(&request(Objective::Time), 0, &all[..look as usize]);

@@ -5,7 +5,9 @@
 //! tunables  what the running C library knows, and what it made of an environment
 //! bench     one process at a time, recorded, until the time is up
 //! prune     counts and peak memory -> which configurations need no timing
-//! search    count, prune, then halve the field in interleaved timed rounds
+//! search    count every configuration, leave out what counts rule out
+//! wild      ... but time some of those, too, since counts may be wrong
+//! halve     interleaved timed rounds, the worse half out after each rung
 //! confirm   the finalists against the reference, in fresh interleaved rounds
 //! decide    paired samples -> a setting, the default, or undecided
 //! answer    what was found, in words and in every spelling
@@ -20,9 +22,11 @@ mod bench;
 mod confirm;
 mod decide;
 mod grid;
+mod halve;
 mod prune;
 mod search;
 pub mod tunables;
+mod wild;
 
 use std::path::Path;
 use std::time::Duration;
@@ -55,6 +59,18 @@ pub enum Objective {
     Balanced,
     /// Minor faults.
     Faults,
+}
+
+impl Objective {
+    /// Its name on the command line and in records.
+    pub fn name(self) -> &'static str {
+        match self {
+            Objective::Time => "time",
+            Objective::Memory => "memory",
+            Objective::Balanced => "balanced",
+            Objective::Faults => "faults",
+        }
+    }
 }
 
 /// What is to be tuned, and how.

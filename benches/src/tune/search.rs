@@ -1,5 +1,4 @@
-//! Count every configuration, leave out what counts rule out, then halve the
-//! field in interleaved timed rounds.
+//! Count every configuration, and leave out what counts rule out.
 
 use std::time::Duration;
 
@@ -10,18 +9,19 @@ use rand::seq::SliceRandom;
 use rand_pcg::Pcg64Mcg;
 
 use super::bench::{Bench, Taken};
-use super::decide::Ratios;
+use super::halve;
 use super::prune::Facts;
 use super::{Objective, Request, TuneError, differs};
 use crate::engine::Arm;
 use crate::measure::{CALLS, Measured};
 use crate::supervise::Syscalls;
 
-/// Shares of the budget at which counting, and then the halving, end at the latest.
+/// Share of the budget at which counting ends at the latest.
 const COUNTED_BY: f64 = 0.35;
-const HALVED_BY: f64 = 0.55;
 /// Configurations that are confirmed.
 pub(super) const FINALISTS: usize = 3;
+/// Why a configuration is out that takes more than `--max-memory`.
+pub(super) const TOO_MUCH: &str = "more memory than allowed";
 /// A program as short as this is mostly its own start.
 const SHORT: Duration = Duration::from_millis(10);
 
@@ -40,11 +40,40 @@ pub struct Tried {
     pub ratios: Vec<f64>,
     /// Why it was left out.
     pub out: Option<String>,
+    /// It was left out since the program did not do its work under it.
+    pub failed: bool,
+    /// It was left out by its counts alone, which may be wrong.
+    pub pruned: bool,
+    /// It was, and has been timed all the same.
+    pub readmitted: bool,
 }
 
 impl Tried {
     pub(super) fn new(arm: Arm, blind: bool) -> Tried {
-        Tried { arm, blind, facts: None, calls: None, ratios: Vec::new(), out: None }
+        Tried {
+            arm,
+            blind,
+            facts: None,
+            calls: None,
+            ratios: Vec::new(),
+            out: None,
+            failed: false,
+            pruned: false,
+            readmitted: false,
+        }
+    }
+
+    /// Leaves it out for `error`, if there is one.
+    pub(super) fn fail(&mut self, error: Option<String>) {
+        if error.is_some() {
+            (self.out, self.failed, self.pruned) = (error, true, false);
+        }
+    }
+
+    /// Leaves it out by what was counted.
+    fn prune(&mut self, why: String) {
+        self.out = Some(why);
+        self.pruned = true;
     }
 
     /// The middle of its ratios.
@@ -74,9 +103,20 @@ impl Standard {
     }
 }
 
+/// What every configuration is measured against.
+pub(super) struct Standing<'a> {
+    pub(super) request: &'a Request,
+    pub(super) reference: &'a Arm,
+    pub(super) standard: &'a Standard,
+    /// What was counted of the reference.
+    pub(super) facts: &'a Facts,
+}
+
 /// What the search saw.
 #[derive(Debug)]
 pub struct Found {
+    /// Its run in the record file.
+    pub run: String,
     /// What was counted of the reference.
     pub reference: Facts,
     /// Its memory calls.
@@ -102,7 +142,7 @@ pub(super) fn search(
 ) -> Result<Found, TuneError> {
     let arms = std::iter::once((reference, Role::Reference))
         .chain(tried.iter().map(|one| (&one.arm, Role::Candidate)));
-    bench.begin("search", arms)?;
+    let run = bench.begin("search", arms)?;
     let (facts, calls, standard, wall_s) = first(bench, request, reference)?;
     let mut notes = Vec::new();
     if Duration::from_secs_f64(wall_s) < SHORT {
@@ -118,6 +158,16 @@ pub(super) fn search(
     let mut order = Pcg64Mcg::seed_from_u64(request.seed);
     count(bench, request, (&standard, &facts), &mut tried, &mut order)?;
     let uncounted = tried.iter().filter(|one| one.facts.is_none() && one.out.is_none()).count();
+    let failed: Vec<&Tried> = tried.iter().filter(|one| one.failed).collect();
+    if let Some(first) = failed.first() {
+        notes.push(format!(
+            "{} of {} configurations fail and are left out, {} among them: {}",
+            failed.len(),
+            tried.len(),
+            named(&first.arm),
+            first.out.as_deref().unwrap_or_default()
+        ));
+    }
     if uncounted > 0 {
         notes.push(format!(
             "{uncounted} of {} configurations were not tried for want of time; --budget gives more",
@@ -125,8 +175,9 @@ pub(super) fn search(
         ));
     }
     leave_out(request, &facts, reference, &mut tried);
-    let finalists = halve(bench, request, reference, (&standard, &facts), &mut tried, &mut order)?;
-    Ok(Found { reference: facts, calls, standard, wall_s, tried, finalists, notes })
+    let standing = Standing { request, reference, standard: &standard, facts: &facts };
+    let finalists = halve::halve(bench, &standing, &mut tried, &mut order)?;
+    Ok(Found { run, reference: facts, calls, standard, wall_s, tried, finalists, notes })
 }
 
 /// The reference by itself: whether it works, and how long it takes.
@@ -201,8 +252,8 @@ fn count(
         else {
             break;
         };
-        one.out = standard.error(&counts);
-        if one.out.is_some() {
+        one.fail(standard.error(&counts));
+        if one.failed {
             continue;
         }
         one.calls = counts.syscalls.clone();
@@ -210,14 +261,14 @@ fn count(
         let own = one.arm.engine == request.reference && !one.blind;
         if for_speed && own && !facts.gains_on(&Facts { peak_bytes: None, ..*reference }) {
             one.facts = Some(facts);
-            one.out = Some("calls and faults no less than the default".to_owned());
+            one.prune("calls and faults no less than the default".to_owned());
             continue;
         }
         let Taken::Measured(memory) = bench.take(&one.arm, Role::Candidate, Pass::Memory, 0)?
         else {
             break;
         };
-        one.out = standard.error(&memory);
+        one.fail(standard.error(&memory));
         let peak_bytes = memory.metrics.get(&Metric::PeakRssBytes).copied();
         one.facts = Some(Facts { peak_bytes, ..facts });
     }
@@ -239,9 +290,11 @@ fn leave_out(request: &Request, reference: &Facts, default: &Arm, tried: &mut [T
             let key = |at: usize, one: &Tried| (one.arm.settings.len(), at);
             key(j, other) < key(i, &tried[i])
         };
-        let why = if too_much {
-            Some("more memory than allowed".to_owned())
-        } else if tried[i].blind {
+        if too_much {
+            tried[i].out = Some(TOO_MUCH.to_owned());
+            continue;
+        }
+        let why = if tried[i].blind {
             None
         } else if own && !facts.gains_on(reference) {
             Some("calls, faults and holds no less than the default".to_owned())
@@ -257,7 +310,9 @@ fn leave_out(request: &Request, reference: &Facts, default: &Arm, tried: &mut [T
                 }
             })
         };
-        tried[i].out = why;
+        if let Some(why) = why {
+            tried[i].prune(why);
+        }
     }
 }
 
@@ -268,89 +323,4 @@ pub(crate) fn named(arm: &Arm) -> String {
         true => format!("{} at its defaults", arm.engine),
         false => format!("{}:{}", arm.engine, settings.join(",")),
     }
-}
-
-/// The field in rounds, half of it after 1, 3, 7, ... of them; what is left.
-fn halve(
-    bench: &mut Bench<'_>,
-    request: &Request,
-    reference: &Arm,
-    standard: (&Standard, &Facts),
-    tried: &mut [Tried],
-    order: &mut Pcg64Mcg,
-) -> Result<Vec<usize>, TuneError> {
-    let counted = |one: &Tried| one.facts.is_some() && one.out.is_none();
-    let mut field: Vec<usize> = (0..tried.len()).filter(|&i| counted(&tried[i])).collect();
-    let (mut round, mut rounds) = (1, 1);
-    // Three rounds at the least: one alone says little of a short program.
-    while !field.is_empty() && (field.len() > FINALISTS || round < 4) && !bench.past(HALVED_BY) {
-        for _ in 0..rounds {
-            if !timed_round(bench, request, reference, standard, tried, &field, round, order)? {
-                break;
-            }
-            round += 1;
-        }
-        field.retain(|&i| tried[i].out.is_none());
-        rank(&mut field, tried);
-        if field.len() > FINALISTS {
-            field.truncate((field.len() / 2).max(FINALISTS));
-        }
-        rounds *= 2;
-    }
-    rank(&mut field, tried);
-    // The best in any case: that the default is best is for the confirmation to
-    // say, too.
-    let good = |&&i: &&usize| tried[i].score().is_some_and(|score| score < 1.0);
-    let good = field.iter().filter(good).count();
-    field.truncate(good.clamp(1, FINALISTS));
-    field.retain(|&i| tried[i].score().is_some());
-    Ok(field)
-}
-
-/// The best first; what was never timed last.
-fn rank(field: &mut [usize], tried: &[Tried]) {
-    let score = |i: usize| tried[i].score().unwrap_or(f64::INFINITY);
-    field.sort_by(|&a, &b| score(a).total_cmp(&score(b)));
-}
-
-/// One round: the reference and the field, in an order drawn anew. `false`: the
-/// time is up.
-#[allow(clippy::too_many_arguments, reason = "a closure over them would hide as many")]
-fn timed_round(
-    bench: &mut Bench<'_>,
-    request: &Request,
-    reference: &Arm,
-    (standard, standard_facts): (&Standard, &Facts),
-    tried: &mut [Tried],
-    field: &[usize],
-    round: u32,
-    order: &mut Pcg64Mcg,
-) -> Result<bool, TuneError> {
-    let mut turns: Vec<Option<usize>> = field.iter().copied().map(Some).collect();
-    turns.push(None);
-    turns.shuffle(order);
-    let (mut base, mut walls) = (None, Vec::new());
-    for turn in turns {
-        let (arm, role) = match turn {
-            None => (reference, Role::Reference),
-            Some(i) => (&tried[i].arm, Role::Candidate),
-        };
-        let Taken::Measured(measured) = bench.take(arm, role, Pass::Time, round)? else {
-            return Ok(false);
-        };
-        let error = standard.error(&measured);
-        let wall = measured.metrics.get(&Metric::WallS).copied().filter(|_| error.is_none());
-        match (turn, wall) {
-            (None, wall) => base = wall,
-            (Some(i), Some(wall)) => walls.push((i, wall)),
-            (Some(i), None) => tried[i].out = error,
-        }
-    }
-    let Some(base) = base.filter(|base| *base > 0.0) else { return Ok(true) };
-    for (i, wall) in walls {
-        let Some(facts) = tried[i].facts else { continue };
-        let ratios = Ratios::of(wall / base, &facts, standard_facts);
-        tried[i].ratios.push(ratios.score(request));
-    }
-    Ok(true)
 }

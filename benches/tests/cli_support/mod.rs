@@ -142,6 +142,7 @@ impl Lab {
                 None
             }
             Line::Sample(sample) => Some(sample),
+            Line::Answer(_) => None,
         });
         let samples = samples.collect();
         assert_eq!(runs, 1, "{text}");

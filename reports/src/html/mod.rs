@@ -1,6 +1,7 @@
 //! The page: one file that needs no network and no script.
 
 mod criterion;
+pub(crate) mod frame;
 mod page;
 mod tables;
 

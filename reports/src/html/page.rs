@@ -2,20 +2,18 @@
 
 use std::fmt::Write;
 
-use super::{escape, tables};
+use super::{escape, frame, tables};
 use crate::analysis::{Arm, Report, Workload};
 use crate::judge::margin;
-use crate::record::{Machine, Metric, Role, Unit};
+use crate::record::{Metric, Role};
 use crate::stats::MIN_SAMPLES;
 use crate::{svg, units};
-
-const STYLE: &str = include_str!("style.css");
 
 impl Report {
     /// The report as one HTML file: no network, no script.
     pub fn to_html(&self) -> String {
         let mut out = String::new();
-        head(&mut out);
+        frame::head(&mut out, "brkpoint: allocation strategies compared");
         header(&mut out, self);
         verdict(&mut out, self);
         plots(&mut out, self);
@@ -23,7 +21,7 @@ impl Report {
         super::criterion::section(&mut out, &self.criterion);
         errors_and_notes(&mut out, self);
         engines(&mut out, self);
-        machines(&mut out, self);
+        frame::machines(&mut out, self.runs.iter().map(|run| &run.machine));
         method(&mut out, self);
         out.push_str("</main>\n</body>\n</html>\n");
         out
@@ -33,18 +31,6 @@ impl Report {
 /// Writing into a string does not fail.
 macro_rules! put {
     ($out:expr, $($arg:tt)*) => { let _ = writeln!($out, $($arg)*); };
-}
-
-fn head(out: &mut String) {
-    put!(
-        out,
-        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta name=\"color-scheme\" content=\"light dark\">\n\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">\n\
-         <link rel=\"icon\" href=\"data:,\">\n\
-         <title>brkpoint: allocation strategies compared</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>"
-    );
 }
 
 fn header(out: &mut String, report: &Report) {
@@ -207,21 +193,10 @@ fn errors_and_notes(out: &mut String, report: &Report) {
             Some(format!("{arm} on {}: {error}", w.name))
         })
         .collect();
-    list(out, "errors", "Errors", &failed);
-    list(out, "notes", "Notes", &report.notes);
+    frame::list(out, "errors", "Errors", &failed);
+    frame::list(out, "notes", "Notes", &report.notes);
     let problems: Vec<String> = report.problems.iter().map(|p| format!("{p}.")).collect();
-    list(out, "problems", "Problems in the records", &problems);
-}
-
-fn list(out: &mut String, id: &str, title: &str, items: &[String]) {
-    if items.is_empty() {
-        return;
-    }
-    put!(out, "<section id=\"{id}\">\n<h2>{title}</h2>\n<ul>");
-    for item in items {
-        put!(out, "<li>{}</li>", escape(item));
-    }
-    put!(out, "</ul>\n</section>");
+    frame::list(out, "problems", "Problems in the records", &problems);
 }
 
 fn engines(out: &mut String, report: &Report) {
@@ -245,53 +220,10 @@ fn engines(out: &mut String, report: &Report) {
             "<tr><th scope=\"row\">{}</th><td>{}</td><td><code>-e {}</code></td><td>{role}</td></tr>",
             escape(&arm.label),
             escape(&arm.version),
-            escape(&shell(std::slice::from_ref(&arm.spelling)))
+            escape(&frame::shell(std::slice::from_ref(&arm.spelling)))
         );
     }
     put!(out, "</tbody>\n</table>\n</div>\n</section>");
-}
-
-fn machines(out: &mut String, report: &Report) {
-    let mut seen: Vec<&Machine> = Vec::new();
-    for run in &report.runs {
-        if !seen.contains(&&run.machine) {
-            seen.push(&run.machine);
-        }
-    }
-    if seen.is_empty() {
-        return;
-    }
-    put!(out, "<section id=\"machine\">\n<h2>Machine</h2>");
-    for machine in seen {
-        put!(out, "<dl>");
-        for (name, value) in describe(machine) {
-            put!(out, "<div><dt>{name}</dt><dd>{}</dd></div>", escape(&value));
-        }
-        put!(out, "</dl>");
-    }
-    put!(out, "</section>");
-}
-
-/// What is known about a machine; what is not is said to be unknown.
-fn describe(machine: &Machine) -> Vec<(&'static str, String)> {
-    let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "unknown".into());
-    let bytes = |value: Option<u64>| value.map(|b| units::human(b as f64, Unit::Bytes));
-    let mut facts = vec![
-        ("CPU", text(&machine.cpu)),
-        ("CPUs", text(&machine.cpus.map(|n| n.to_string()))),
-        ("memory", text(&bytes(machine.memory_bytes))),
-        ("kernel", text(&machine.kernel)),
-        ("C library", text(&machine.libc)),
-        ("system", text(&machine.os)),
-        ("transparent huge pages", text(&machine.thp)),
-        ("frequency governor", text(&machine.governor)),
-        ("address randomisation", text(&machine.aslr)),
-        ("load when it began", text(&machine.load.map(|l| format!("{l:.2}")))),
-    ];
-    facts.extend(machine.hypervisor.clone().map(|name| ("hypervisor", name)));
-    facts.extend(bytes(machine.cgroup_memory_bytes).map(|limit| ("memory limit", limit)));
-    facts.extend(machine.cgroup_cpus.map(|limit| ("CPU limit", limit.to_string())));
-    facts
 }
 
 fn method(out: &mut String, report: &Report) {
@@ -309,34 +241,6 @@ fn method(out: &mut String, report: &Report) {
         units::percent(margin(Metric::PeakRssBytes)),
         units::percent(margin(Metric::MinorFaults))
     );
-    for run in &report.runs {
-        put!(
-            out,
-            "<p>Measured {} by brkpoint {}:</p>\n<pre tabindex=\"0\"><code>{}</code></pre>",
-            escape(&run.started),
-            escape(&run.brkpoint),
-            escape(&shell(&run.command_line))
-        );
-    }
-    if !report.sources.is_empty() {
-        let mut command = vec!["brkpoint".to_owned(), "report".to_owned()];
-        command.extend(report.sources.iter().cloned());
-        command.extend(["-o".to_owned(), "report.html".to_owned()]);
-        put!(
-            out,
-            "<p>To make this page again from its records:</p>\n<pre tabindex=\"0\"><code>{}</code></pre>",
-            escape(&shell(&command))
-        );
-    }
+    frame::commands(out, report.runs.iter(), &report.sources);
     put!(out, "</section>");
-}
-
-/// A command line as a shell reads it.
-fn shell(words: &[String]) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c);
-    let quoted = words.iter().map(|word| match !word.is_empty() && word.chars().all(plain) {
-        true => word.clone(),
-        false => format!("'{}'", word.replace('\'', r"'\''")),
-    });
-    quoted.collect::<Vec<_>>().join(" ")
 }

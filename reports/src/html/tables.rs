@@ -15,6 +15,8 @@ const GROUPS: [(&str, &[Metric]); 3] = [
         "Time and memory",
         &[
             Metric::WallS,
+            Metric::PrintedCost,
+            Metric::PrintedRate,
             Metric::UserS,
             Metric::SysS,
             Metric::PeakRssBytes,
@@ -133,6 +135,8 @@ fn title(figure: &Figure, unit: Unit) -> String {
 fn name(metric: Metric) -> &'static str {
     match metric {
         Metric::WallS => "wall time",
+        Metric::PrintedCost => "printed, less is better",
+        Metric::PrintedRate => "printed, more is better",
         Metric::UserS => "user time",
         Metric::SysS => "system time",
         Metric::MinorFaults => "minor faults",

@@ -13,6 +13,8 @@
 //! | [`bootstrap_ratio`] | ratio of medians without pairs | percentile bootstrap: Efron and Tibshirani, *An Introduction to the Bootstrap*, 13 |
 //! | [`geometric_mean`] | average of ratios | Fleming and Wallace 1986 |
 
+use serde::{Deserialize, Serialize};
+
 mod bootstrap;
 mod median;
 mod paired;
@@ -28,7 +30,7 @@ pub const CONFIDENCE: f64 = 0.99;
 pub const MIN_SAMPLES: usize = 8;
 
 /// A closed interval; `low <= high`.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Interval {
     /// Lower end.
     pub low: f64,
@@ -54,12 +56,25 @@ impl Interval {
 }
 
 /// A value, and how sure it is.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Estimate {
     /// The best single guess.
     pub value: f64,
     /// `None`: too few samples to say.
     pub interval: Option<Interval>,
+}
+
+impl Estimate {
+    /// A value that is known exactly.
+    pub fn exact(value: f64) -> Self {
+        Self { value, interval: Some(Interval::point(value)) }
+    }
+
+    /// Of the inverse: a ratio of rates from one of costs.
+    pub fn inverse(self) -> Self {
+        let flip = |i: Interval| Interval { low: 1.0 / i.high, high: 1.0 / i.low };
+        Self { value: 1.0 / self.value, interval: self.interval.map(flip) }
+    }
 }
 
 /// The geometric mean; `None` for no values or one that is not positive and finite.

@@ -61,6 +61,11 @@ impl Axis {
         Self { range: (-(rows as f64), 0.0), ticks: Vec::new(), unit: "", scale: 1.0, log: false }
     }
 
+    /// An axis of so many slots from left to right, which are named by hand.
+    pub fn slots(slots: usize) -> Self {
+        Self { range: (0.0, slots as f64), ..Self::rows(0) }
+    }
+
     fn linear(low: f64, high: f64, unit: Unit, ticks: usize) -> Self {
         let (scale, name) = units::scale(high, unit);
         let step = nice_step((high - low) / scale / ticks as f64) * scale;

@@ -10,6 +10,7 @@
 //! axis     the range of some figures, its ticks, their unit
 //! scatter  time against peak RSS        bars  system calls, minor faults
 //! forest   ratios and their intervals   lines memory over time
+//! front    configurations of a tuning   sweep, heat  the same by one knob, by two
 //! place    labels that keep clear of each other
 //! ```
 //!
@@ -20,15 +21,21 @@ mod axis;
 mod bars;
 mod canvas;
 mod forest;
+mod front;
+mod heat;
 mod lines;
 mod place;
 mod scatter;
+mod sweep;
 
 pub(crate) use bars::{faults, syscalls};
 pub(crate) use canvas::{KINDS, swatch_kind, swatch_series};
 pub(crate) use forest::forest;
+pub(crate) use front::{Kind, Spot, front};
+pub(crate) use heat::{Square, heat};
 pub(crate) use lines::memory;
 pub(crate) use scatter::scatter;
+pub(crate) use sweep::{Mark, sweep};
 
 /// Width of every panel in CSS pixels.
 const WIDTH: f64 = 368.0;

@@ -50,7 +50,7 @@ pub(crate) fn scatter(workload: &Workload, arms: &[Arm]) -> Option<String> {
             points.iter().map(|p| at(p.time.median, p.memory.median)).collect();
         let mut lines = Vec::new();
         if points.len() > 1 {
-            let front = front(&places, &frame);
+            let front = border(&places, &frame);
             canvas.line(&front, Ink::Muted, 0.75)?;
             lines.extend(front.windows(2).map(|ends| Rect::along(ends[0], ends[1])));
         }
@@ -113,7 +113,7 @@ fn extent<'w>(points: &[Point<'w>], of: impl Fn(&Point<'w>) -> &'w Figure) -> Ve
 }
 
 /// The border of what is beaten: nothing measured lies below and left of it.
-fn front(places: &[(f64, f64)], frame: &Frame) -> Vec<(f64, f64)> {
+pub(super) fn border(places: &[(f64, f64)], frame: &Frame) -> Vec<(f64, f64)> {
     let mut sorted = places.to_vec();
     // Pixels grow downwards: the most memory has the smallest y.
     sorted.sort_by(|a, b| a.0.total_cmp(&b.0).then(b.1.total_cmp(&a.1)));
