@@ -56,6 +56,10 @@ fn every_claim_holds_under_glibc() {
     counted(&claims, "heap", &[("before", 0), ("after", 135_168), ("usable", 24)]);
     counted(&claims, "header", &[("distance", 32), ("header", 8)]);
     counted(&claims, "rounding", &[("requests", 4096), ("others", 0), ("usable_25", 40)]);
+    counted(&claims, "trimmed", &[("kept", 132 << 10)]);
+    counted(&claims, "calls", &[("maps", 1000), ("unmaps", 1000), ("own", 0)]);
+    counted(&claims, "holes", &[("grown", 4 << 20), ("own", 0)]);
+    counted(&claims, "own", &[("agreeing", 8), ("size", 112), ("flags", 1)]);
 }
 
 /// Runs a command of the textbook's.
@@ -113,9 +117,30 @@ fn both_languages_are_told_on_a_terminal() {
 }
 
 #[test]
+fn both_languages_are_told_on_a_page() {
+    let lab = Lab::new();
+    for (language, heading) in
+        [("en", "8. How free knows the size"), ("zh", "8. free 如何知道大小")]
+    {
+        let ran = lab.run(&["explain", "--lang", language, "-o", "malloc.html"]).exits(0);
+        assert!(ran.stdout.contains("The page: malloc.html"), "{ran}");
+        let page = lab.read("malloc.html");
+        assert!(page.trim_end().ends_with("</html>") && page.contains(heading), "{language}");
+        let count = |what: &str| page.matches(what).count();
+        assert_eq!(count("class=\"chapter\""), CHAPTERS.len(), "{language}");
+        assert_eq!(count("class=\"claim holds\"") + count("class=\"claim fails\""), 38);
+        assert_eq!(count("class=\"tries\""), CHAPTERS.len(), "{language}");
+        assert!(count("class=\"map\"") >= 10 && count("class=\"plot\"") >= 12, "{language}");
+        assert!(!page.contains("{engine}"), "a placeholder was left");
+        assert!(page.len() < 1 << 20, "{} bytes", page.len());
+    }
+}
+
+#[test]
 fn what_there_is_not_is_told() {
     let lab = Lab::new();
     lab.run(&["explain", "99"]).exits(2).complains_of(&["99", "1 space"]);
     lab.run(&["explain", "--lang", "fr"]).exits(2).complains_of(&["fr", "en or zh"]);
+    lab.run(&["explain", "--json", "-o", "a.html"]).exits(2).complains_of(&["--json"]);
     lab.run(&["explain", "-e", "no-such"]).exits(2).complains_of(&["no-such"]);
 }

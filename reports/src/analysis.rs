@@ -68,6 +68,8 @@ pub struct Measured {
     pub good: BTreeMap<Metric, usize>,
     /// By metric; empty if there is an error.
     pub figures: BTreeMap<Metric, Figure>,
+    /// Wall time of each sample, by round; empty if there is an error.
+    pub wall_s: Vec<f64>,
     /// Memory over time, of the sample with the median peak.
     pub series: Option<Series>,
 }
@@ -262,9 +264,12 @@ fn measure(
             figures.extend(figure(metric, &own, &side).map(|figure| (metric, figure)));
         }
     }
+    let mut timed: Vec<&Sample> = if error.is_none() { good.clone() } else { Vec::new() };
+    timed.sort_by_key(|sample| sample.round);
     Measured {
         arm,
         cell: cell.clone(),
+        wall_s: values(&timed, Metric::WallS),
         series: typical_series(&good).filter(|_| error.is_none()),
         error,
         good: counts,

@@ -1,12 +1,14 @@
-//! The page in a real browser: everything is there, visible and within the
+//! The pages in a real browser: everything is there, visible and within the
 //! window, on a telephone and on a desk, in light and in dark.
 
+mod book;
 mod fixture;
 
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use brkpoint_reports::explain::Language;
 use brkpoint_reports::{Records, analyse};
 use serde_json::Value;
 
@@ -22,13 +24,17 @@ fn skipped(tool: &str) -> bool {
 /// What Chromium makes of a file: its document after `PROBE` ran.
 fn measure(directory: &Path, page: &str, width: u32, dark: bool) -> Value {
     let file = directory.join(format!("page-{width}-{dark}.html"));
-    // The page forbids scripts; its measured copy allows one.
-    let page = page
-        .replace("default-src 'none';", "default-src 'none'; script-src 'unsafe-inline';")
-        .replace("</body>", &format!("<pre id=\"probe\"></pre><script>{PROBE}</script></body>"));
+    // The page lets no script run but its own; its measured copy allows one more.
+    let allowed = "'nonce-probe'";
+    let page = match page.contains("script-src ") {
+        true => page.replace("script-src ", &format!("script-src {allowed} ")),
+        false => page
+            .replace("default-src 'none';", &format!("default-src 'none'; script-src {allowed};")),
+    };
+    let page = page.replace("</body>", &format!("<script nonce=\"probe\">{PROBE}</script></body>"));
     // A headless window is no narrower than 500 pixels, a frame is.
     let framed = format!(
-        "<!DOCTYPE html><style>body{{margin:0}}iframe{{border:0;width:{width}px;height:6000px}}</style>\
+        "<!DOCTYPE html><style>body{{margin:0}}iframe{{border:0;width:{width}px;height:9000px}}</style>\
          <iframe src=\"{}\"></iframe><pre id=\"result\"></pre><script>\
          addEventListener('message', e => document.getElementById('result').textContent = e.data)</script>",
         file.file_name().unwrap().to_string_lossy()
@@ -82,46 +88,109 @@ fn output_within(command: &mut Command, limit: Duration) -> String {
     std::fs::read_to_string(out.path()).unwrap()
 }
 
-#[test]
-fn the_page_is_whole_and_fits_every_window_in_light_and_dark() {
-    if skipped("chromium") {
-        eprintln!("skipped: BRKPOINT_SKIP names chromium");
-        return;
-    }
-    let report = analyse(&Records::from_lines(fixture::rich()));
-    let page = report.to_html();
+/// A telephone, a laptop and a desk, each in light and in dark.
+const WINDOWS: [(u32, bool); 6] =
+    [(400, false), (1600, true), (400, true), (1000, false), (1000, true), (1600, false)];
+
+/// Looks at `page` in some windows; `check` has more to say.
+fn look(page: &str, title: &str, windows: &[(u32, bool)], check: impl Fn(&Value, &str)) {
     assert!(!page.contains("://"), "the page names an address on a network");
     let directory = tempfile::tempdir().unwrap();
-    for (width, dark) in
-        [(400, false), (400, true), (1000, false), (1000, true), (1400, false), (1400, true)]
-    {
-        let seen = measure(directory.path(), &page, width, dark);
-        let at = format!("{width} px, {}", if dark { "dark" } else { "light" });
+    for &(width, dark) in windows {
+        let seen = measure(directory.path(), page, width, dark);
+        let at = format!("{title}, {width} px, {}", if dark { "dark" } else { "light" });
         let number = |name: &str| seen[name].as_f64().unwrap_or(f64::NAN);
         let none = |name: &str| assert_eq!(seen[name], serde_json::json!([]), "{name} at {at}");
 
         assert_eq!(number("width"), f64::from(width), "{at}");
-        assert!(number("scrollWidth") <= f64::from(width), "overflows at {at}: {seen}");
-        assert_eq!(seen["title"], "brkpoint: allocation strategies compared", "{at}");
+        assert!(number("folded") <= f64::from(width), "overflows at {at}: {seen}");
+        assert!(number("scrollWidth") <= f64::from(width), "overflows unfolded at {at}: {seen}");
+        assert_eq!(seen["title"], title, "{at}");
         assert_eq!(seen["firstSection"], "verdict", "{at}");
-        assert_eq!(seen["verdict"].as_str(), Some(&*report.verdict[0]), "{at}");
         assert!(
             number("verdictTop") < 300.0,
             "the verdict is not on the first screen at {at}: {seen}"
         );
-        assert_eq!(seen["plots"]["memory"], 5, "{at}");
-        assert_eq!(seen["plots"]["ratios"], 5, "{at}");
-        assert_eq!(seen["plots"]["syscalls"], 5, "{at}");
-        assert_eq!(seen["plots"]["faults"], 5, "{at}");
-        assert_eq!(seen["plots"]["rss"], 5, "{at}");
-        none("emptyPlots");
-        none("outside");
-        none("overlaps");
-        none("faint");
-        none("requests");
-        none("badHeadings");
-        none("scripts");
+        for name in [
+            "emptyPlots",
+            "outside",
+            "overlaps",
+            "faint",
+            "badHeadings",
+            "tableless",
+            "undirected",
+            "unlabelled",
+            "unfit",
+            "requests",
+            "strangers",
+        ] {
+            none(name);
+        }
         assert!(number("smallestText") >= 10.0, "text of {} px at {at}", seen["smallestText"]);
         assert_eq!(seen["dark"], dark, "the colour scheme was not applied at {at}");
+        check(&seen, &at);
+    }
+}
+
+fn has_chromium() -> bool {
+    if skipped("chromium") {
+        eprintln!("skipped: BRKPOINT_SKIP names chromium");
+        return false;
+    }
+    true
+}
+
+#[test]
+fn the_page_is_whole_and_fits_every_window_in_light_and_dark() {
+    if !has_chromium() {
+        return;
+    }
+    let report = analyse(&Records::from_lines(fixture::rich()));
+    let title = "brkpoint: allocation strategies compared";
+    look(&report.to_html(), title, &WINDOWS, |seen, at| {
+        assert_eq!(seen["verdict"].as_str(), Some(&*report.verdict[0]), "{at}");
+        for class in ["ratios", "samples", "syscalls", "faults", "rss"] {
+            assert_eq!(seen["plots"][class], 5, "{class} at {at}");
+        }
+        assert_eq!(seen["scatters"], 6, "one a workload, and one of all: {at}");
+        assert_eq!(seen["heat"], serde_json::json!([1, 1, 1, 1, 1]), "the best of each row: {at}");
+        // Its hash must be that of the page's policy, or it does not run.
+        assert_eq!(seen["script"], "ran", "{at}: is SCRIPT_HASH that of script.js?");
+        for what in ["sorted", "reversed", "restored", "filtered", "unfiltered"] {
+            assert_eq!(seen["tried"][what], true, "{what} at {at}: {seen}");
+        }
+    });
+}
+
+#[test]
+fn the_textbook_is_whole_in_both_languages() {
+    if !has_chromium() {
+        return;
+    }
+    // The layout is the same in both.
+    for (language, title, stands, windows) in [
+        (
+            Language::En,
+            "How malloc works, tried on this machine",
+            ["✓ holds", "✗ does not hold"],
+            &WINDOWS[..],
+        ),
+        (
+            Language::Zh,
+            "malloc 如何工作：在这台机器上验证",
+            ["✓ 成立", "✗ 在这台机器"],
+            &WINDOWS[..2],
+        ),
+    ] {
+        look(&book::book().to_html(language), title, windows, |seen, at| {
+            let claims: Vec<&str> =
+                seen["claims"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+            assert_eq!(claims.len(), 5, "{at}");
+            assert_eq!(claims[0], stands[0], "{at}");
+            assert!(claims[1].starts_with(stands[1]), "{at}: {claims:?}");
+            assert!(claims[2].starts_with("? "), "{at}: {claims:?}");
+            assert_eq!(seen["maps"], 3, "{at}");
+            assert_eq!(seen["language"].as_str().unwrap()[..2], language.code()[..2], "{at}");
+        });
     }
 }

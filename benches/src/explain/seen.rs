@@ -18,8 +18,8 @@ pub struct Seen {
     pub peeks: Vec<Option<[u64; 2]>>,
     /// What each `maps` told.
     pub maps: Vec<Vec<Mapping>>,
-    /// OS pages from an address on: whether each is resident.
-    pub pages: Vec<(u64, Vec<bool>)>,
+    /// What each `pages` told.
+    pub pages: Vec<Vec<Stretch>>,
     /// Addresses of parts of the program.
     pub landmarks: BTreeMap<String, u64>,
     /// Memory calls by phase; `None` if they could not be watched, or were not.
@@ -76,6 +76,15 @@ pub struct Mapping {
     pub path: String,
 }
 
+/// OS pages side by side: those of the heap, or of a block elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stretch {
+    /// The first byte.
+    pub start: u64,
+    /// Whether each of them is resident.
+    pub resident: Vec<bool>,
+}
+
 impl Mapping {
     /// Whether an address lies in it.
     pub fn holds(&self, address: u64) -> bool {
@@ -97,14 +106,19 @@ impl Mapping {
 impl Seen {
     /// Reads what a worker printed; the line that makes no sense, if there is one.
     pub(super) fn parse(text: &str) -> Result<Seen, String> {
-        let (mut seen, mut maps) = (Seen::default(), Vec::new());
+        let (mut seen, mut maps, mut pages) = (Seen::default(), Vec::new(), Vec::new());
         for line in text.lines() {
-            seen.take(line, &mut maps).ok_or_else(|| line.to_owned())?;
+            seen.take(line, &mut maps, &mut pages).ok_or_else(|| line.to_owned())?;
         }
         Ok(seen)
     }
 
-    fn take(&mut self, line: &str, maps: &mut Vec<Mapping>) -> Option<()> {
+    fn take(
+        &mut self,
+        line: &str,
+        maps: &mut Vec<Mapping>,
+        pages: &mut Vec<Stretch>,
+    ) -> Option<()> {
         let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
         let fields: Vec<&str> = rest.split(' ').collect();
         let number = |at: usize| fields.get(at)?.parse::<u64>().ok();
@@ -129,8 +143,9 @@ impl Seen {
             "maps" => self.maps.push(std::mem::take(maps)),
             "pages" => {
                 let resident = fields.get(1)?.bytes().map(|bit| bit == b'1').collect();
-                self.pages.push((number(0)?, resident));
+                pages.push(Stretch { start: number(0)?, resident });
             }
+            "paged" => self.pages.push(std::mem::take(pages)),
             "landmark" => {
                 self.landmarks.insert((*fields.first()?).to_owned(), number(1)?);
             }
@@ -150,6 +165,16 @@ impl Seen {
         self.counts(at).map(|counts| counts.calls(call))
     }
 
+    /// By how many bytes resident memory fell between the `read` at `at` and the next.
+    pub fn returned(&self, at: usize) -> u64 {
+        self.readings[at].resident.saturating_sub(self.readings[at + 1].resident)
+    }
+
+    /// By how many bytes resident memory grew between the `read` at `at` and the next.
+    pub fn grown(&self, at: usize) -> u64 {
+        self.readings[at + 1].resident.saturating_sub(self.readings[at].resident)
+    }
+
     /// Minor faults between the `read` at `at` and the next.
     pub fn faults(&self, at: usize) -> u64 {
         self.readings[at + 1].faults - self.readings[at].faults
@@ -164,7 +189,7 @@ mod tests {
     fn what_a_worker_tells_is_read() {
         let text = "read 0 0 7 4096\nblock 3 4096 1 24\nmap 1000-3000 r-xp 00000000 fe:00 12  /a b\n\
                     map 5000-6000 rw-p 00000000 00:00 0 \nmaps\npeek 3 0 33\npeek 3 unmapped\n\
-                    pages 4096 101\ntouch 3 9\nlandmark code 4100\n";
+                    pages 4096 101\npaged\ntouch 3 9\nlandmark code 4100\n";
         let seen = Seen::parse(text).expect("lines");
         assert_eq!(seen.readings[0].heap_bytes(), 0);
         assert_eq!(seen.blocks[0], Block { slot: 3, start: 4096, size: 1, usable: 24 });
@@ -172,7 +197,8 @@ mod tests {
         assert_eq!((code.access.as_str(), code.path.as_str()), ("r-xp", "/a b"));
         assert!(code.holds(0x2fff) && !code.holds(0x3000) && data.path.is_empty());
         assert_eq!(seen.peeks, [Some([0, 33]), None]);
-        assert_eq!(seen.pages, [(4096, vec![true, false, true])]);
+        let stretch = Stretch { start: 4096, resident: vec![true, false, true] };
+        assert_eq!(seen.pages, [[stretch]]);
         assert_eq!((seen.touches[0], seen.landmarks["code"]), (9, 4100));
         assert_eq!(seen.calls(0, Call::Brk), None);
         assert_eq!(Seen::parse("block 1\n").unwrap_err(), "block 1");

@@ -37,14 +37,9 @@ pub(super) fn chapter(lab: &Lab<'_>) -> Result<Chapter, ExplainError> {
     })
 }
 
-/// By how much resident memory grew.
-fn growth(seen: &Seen, at: usize) -> u64 {
-    seen.readings[at + 1].resident.saturating_sub(seen.readings[at].resident)
-}
-
 /// `malloc` itself: address space, and next to no memory.
 fn asked(seen: &Seen) -> Claim {
-    let (faults, grown) = (seen.faults(MALLOC), growth(seen, MALLOC));
+    let (faults, grown) = (seen.faults(MALLOC), seen.grown(MALLOC));
     let values = Values::from([
         ("size", Value::Bytes(SIZE)),
         ("faults", Value::Count(faults as i64)),
@@ -57,7 +52,7 @@ fn asked(seen: &Seen) -> Claim {
 
 /// The first touch: one fault for each OS page.
 fn touched(seen: &Seen) -> Claim {
-    let (faults, grown) = (seen.faults(FIRST), growth(seen, FIRST));
+    let (faults, grown) = (seen.faults(FIRST), seen.grown(FIRST));
     let values = Values::from([
         ("pages", Value::Count(PAGES as i64)),
         ("faults", Value::Count(faults as i64)),

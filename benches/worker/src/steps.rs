@@ -294,7 +294,7 @@ impl Bench {
                 self.residence(start, start + size)?;
             }
         }
-        Ok(())
+        self.tell(format_args!("paged\n"))
     }
 
     /// Tells of each OS page of a range whether it is resident, as 0 or 1 (the

@@ -4,16 +4,32 @@
 //! - `texts`: the words, from `en.toml` and `zh.toml`, which have the same keys
 //!   and the same placeholders
 //! - `terminal`: a chapter as text; `json`: as lines of JSON
+//! - [`Book`]: chapters that become a page (`html::book`)
 
 mod json;
 mod picture;
 mod terminal;
-mod texts;
+pub(crate) mod texts;
 
 use std::collections::BTreeMap;
 
-pub use picture::{Bar, Picture, Place, Region, Stairs};
+use crate::record::Machine;
+
+pub use picture::{Bar, Moment, Picture, Place, Region, Stairs, Word};
 pub use texts::Language;
+
+/// The chapters that were tried, and where: a page of the textbook.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Book {
+    /// In the order of the textbook.
+    pub chapters: Vec<Chapter>,
+    /// Where they were tried.
+    pub machine: Machine,
+    /// When, RFC 3339, UTC.
+    pub started: String,
+    /// The command line that did it.
+    pub command_line: Vec<String>,
+}
 
 /// A chapter of the textbook, with what this machine says to it.
 #[derive(Debug, Clone, PartialEq)]

@@ -17,7 +17,9 @@ pub enum Picture {
     /// Usable sizes of requests from 1 byte on.
     Stairs(Vec<Stairs>),
     /// A heap, OS page by OS page, at some moments.
-    Heap(Vec<(&'static str, Vec<Place>)>),
+    Heap(Vec<Moment>),
+    /// Words of memory, taken apart.
+    Words(Vec<Word>),
 }
 
 /// A part of an address space.
@@ -68,6 +70,36 @@ impl Stairs {
         let asked: u64 = (1..=self.usable.len() as u64).sum();
         1.0 - asked as f64 / usable.max(1) as f64
     }
+}
+
+/// What an engine holds at a moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Moment {
+    /// The engine, as `-e` spells it.
+    pub engine: String,
+    /// The moment, by its name in the texts.
+    pub name: &'static str,
+    /// The OS pages up to the program break.
+    pub heap: Vec<Place>,
+    /// The OS pages of blocks that have mappings of their own.
+    pub mappings: Vec<Place>,
+}
+
+/// Eight bytes near a block, and what they mean.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Word {
+    /// The engine, as `-e` spells it.
+    pub engine: String,
+    /// The block, by its name in the texts.
+    pub block: &'static str,
+    /// How far left of the block they begin, in bytes.
+    pub before: u64,
+    /// They themselves.
+    pub word: u64,
+    /// What they mean, by its name in the texts.
+    pub meaning: &'static str,
+    /// The size that they hold, if they hold one.
+    pub size: Option<u64>,
 }
 
 /// What an OS page of a heap is.

@@ -5,13 +5,15 @@ use std::fmt::Write;
 use unicode_width::UnicodeWidthStr;
 
 use super::texts::{Texts, Words};
-use super::{Chapter, Language, Picture, Place, Region, Stairs, Verdict};
+use super::{Chapter, Language, Moment, Picture, Place, Region, Stairs, Verdict, Word};
 use crate::record::Unit;
 use crate::text::{BOLD, GREEN, RED, paint, wrap};
 use crate::units;
 
 /// Columns to the left of what belongs to a claim.
 const INDENT: &str = "  ";
+/// Bytes of an OS page on this architecture.
+const OS_PAGE: usize = 4096;
 /// Columns of the longest bar.
 const BAR: usize = 40;
 
@@ -67,22 +69,16 @@ fn picture(out: &mut String, picture: &Picture, texts: &Texts, words: &Words, wi
     match picture {
         Picture::Space(regions) => space(out, regions, texts, words),
         Picture::Bars { unit, bars } => {
-            let label = |bar: &super::Bar| match (bar.engine.as_str(), bar.name) {
-                (engine, "") => engine.to_owned(),
-                ("", name) => words.label(name).to_owned(),
-                (engine, name) => format!("{engine}, {}", words.label(name)),
-            };
+            let label = |bar: &super::Bar| words.bar(&bar.engine, bar.name);
             let rows: Vec<(String, f64)> = bars.iter().map(|bar| (label(bar), bar.value)).collect();
             self::bars(out, &rows, *unit, width);
         }
         Picture::Stairs(all) => stairs(out, all, texts),
         Picture::Heap(moments) => {
-            for (name, places) in moments {
-                let _ = writeln!(out, "{INDENT}{}", words.label(name));
-                heap(out, places, width);
-            }
+            moments.iter().for_each(|moment| self::moment(out, moment, texts, words, width));
             let _ = writeln!(out, "{INDENT}{}", texts.word("heap-legend"));
         }
+        Picture::Words(all) => self::words(out, all, texts, words),
     }
 }
 
@@ -142,8 +138,45 @@ fn stairs(out: &mut String, all: &[Stairs], texts: &Texts) {
     }
 }
 
+/// The heap, and mappings if there are any.
+fn moment(out: &mut String, moment: &Moment, texts: &Texts, words: &Words, width: usize) {
+    let _ = writeln!(out, "{INDENT}{}, {}", moment.engine, words.label(moment.name));
+    for (name, places) in [("brk", &moment.heap), ("mmap", &moment.mappings)] {
+        if places.is_empty() {
+            continue;
+        }
+        let resident = places.iter().filter(|place| **place != Place::Returned).count();
+        let size = |pages: usize| units::human((pages * OS_PAGE) as f64, Unit::Bytes);
+        let _ = writeln!(
+            out,
+            "{INDENT}{name}: {}, {} {}",
+            size(places.len()),
+            size(resident),
+            texts.word("resident")
+        );
+        pages(out, places, width);
+    }
+}
+
+/// One line a word: where it lies, what it is, and what it means.
+fn words(out: &mut String, all: &[Word], texts: &Texts, words: &Words) {
+    for one in all {
+        let size = one.size.map(|size| format!(" {}", texts.bytes(size)));
+        let _ = writeln!(
+            out,
+            "{INDENT}{}, {}\n{INDENT}  p - {:<2}  {:#018x}  {}{}",
+            one.engine,
+            words.label(one.block),
+            one.before,
+            one.word,
+            words.label(one.meaning),
+            size.unwrap_or_default()
+        );
+    }
+}
+
 /// Lines of OS pages, several a character where there are many.
-fn heap(out: &mut String, places: &[Place], width: usize) {
+fn pages(out: &mut String, places: &[Place], width: usize) {
     let columns = width.saturating_sub(INDENT.len()).clamp(16, 64);
     let each = places.len().div_ceil(columns * 8).max(1);
     let cells: Vec<char> = places.chunks(each).map(densest).collect();

@@ -31,7 +31,7 @@ impl Language {
         }
     }
 
-    pub(super) fn texts(self) -> &'static Texts {
+    pub(crate) fn texts(self) -> &'static Texts {
         static EN: OnceLock<Texts> = OnceLock::new();
         static ZH: OnceLock<Texts> = OnceLock::new();
         let (cell, source) = match self {
@@ -47,7 +47,7 @@ impl Language {
 /// All words of a language.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Texts {
+pub(crate) struct Texts {
     words: BTreeMap<String, String>,
     chapter: BTreeMap<String, Words>,
 }
@@ -55,7 +55,7 @@ pub(super) struct Texts {
 /// The words of a chapter.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Words {
+pub(crate) struct Words {
     pub title: String,
     pub about: String,
     claims: BTreeMap<String, Sentences>,
@@ -69,7 +69,7 @@ pub(super) struct Words {
 /// The sentences of a claim.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Sentences {
+pub(crate) struct Sentences {
     /// What the textbook says.
     pub claim: String,
     /// What was done.
@@ -80,16 +80,16 @@ pub(super) struct Sentences {
 
 impl Texts {
     /// A common word.
-    pub(super) fn word(&self, name: &str) -> &str {
+    pub(crate) fn word(&self, name: &str) -> &str {
         found(&self.words, name)
     }
 
-    pub(super) fn chapter(&self, number: u8) -> &Words {
+    pub(crate) fn chapter(&self, number: u8) -> &Words {
         &self.chapter[&number.to_string()]
     }
 
     /// `text` with its placeholders filled.
-    pub(super) fn fill(&self, text: &str, values: &Values) -> String {
+    pub(crate) fn fill(&self, text: &str, values: &Values) -> String {
         let mut out = String::new();
         let mut rest = text;
         while let Some((before, after)) = rest.split_once('{') {
@@ -119,7 +119,7 @@ impl Texts {
     }
 
     /// Exactly: in binary units only where they come out even.
-    fn bytes(&self, bytes: u64) -> String {
+    pub(crate) fn bytes(&self, bytes: u64) -> String {
         let even = |power: u32| bytes > 0 && bytes.is_multiple_of(1 << power);
         let binary = |power: u32, unit| format!("{} {unit}", number((bytes >> power) as i64));
         match bytes {
@@ -134,19 +134,28 @@ impl Texts {
 }
 
 impl Words {
-    pub(super) fn claim(&self, name: &str) -> &Sentences {
+    pub(crate) fn claim(&self, name: &str) -> &Sentences {
         &self.claims[name]
     }
 
-    pub(super) fn picture(&self, name: &str) -> &str {
+    pub(crate) fn picture(&self, name: &str) -> &str {
         found(&self.pictures, name)
     }
 
-    pub(super) fn label(&self, name: &str) -> &str {
+    pub(crate) fn label(&self, name: &str) -> &str {
         found(&self.labels, name)
     }
 
-    pub(super) fn attempt(&self, name: &str) -> &str {
+    /// The name of a bar: of an engine, of what it is, or of both.
+    pub(crate) fn bar(&self, engine: &str, name: &str) -> String {
+        match (engine, name) {
+            (engine, "") => engine.to_owned(),
+            ("", name) => self.label(name).to_owned(),
+            (engine, name) => format!("{engine}, {}", self.label(name)),
+        }
+    }
+
+    pub(crate) fn attempt(&self, name: &str) -> &str {
         found(&self.tries, name)
     }
 }

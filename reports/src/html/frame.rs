@@ -3,24 +3,22 @@
 use std::fmt::Write;
 
 use super::escape;
+use super::parts::put;
 use crate::record::{Machine, Run, Unit};
 use crate::units;
 
 const STYLE: &str = include_str!("style.css");
 
-/// Writing into a string does not fail.
-macro_rules! put {
-    ($out:expr, $($arg:tt)*) => { let _ = writeln!($out, $($arg)*); };
-}
-
-/// The page from its beginning to the first section.
-pub(crate) fn head(out: &mut String, title: &str) {
+/// The page from its beginning to the first section, in a language. `script` is
+/// the hash of the one script that may run, if there is one.
+pub(crate) fn head(out: &mut String, language: &str, title: &str, script: Option<&str>) {
+    let scripts = script.map(|hash| format!(" script-src '{hash}';")).unwrap_or_default();
     put!(
         out,
-        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+        "<!DOCTYPE html>\n<html lang=\"{language}\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none';{scripts} style-src 'unsafe-inline'; img-src data:\">\n\
          <link rel=\"icon\" href=\"data:,\">\n\
          <title>{}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>",
         escape(title)

@@ -1,8 +1,13 @@
-//! The page: one file that needs no network and no script.
+//! Pages: each is one file that needs no network, and says everything without a
+//! script.
 
+mod book;
 mod criterion;
+mod detail;
 pub(crate) mod frame;
+mod heat;
 mod page;
+pub(crate) mod parts;
 mod tables;
 
 use crate::units::is_unprintable;

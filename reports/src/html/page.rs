@@ -2,36 +2,41 @@
 
 use std::fmt::Write;
 
-use super::{escape, frame, tables};
-use crate::analysis::{Arm, Report, Workload};
-use crate::judge::margin;
+use super::parts::put;
+use super::{detail, escape, frame, heat};
+use crate::analysis::{Report, Workload};
+use crate::figure::Figure;
+use crate::judge::{Verdict, margin};
 use crate::record::{Metric, Role};
-use crate::stats::MIN_SAMPLES;
+use crate::stats::{Estimate, MIN_SAMPLES};
 use crate::{svg, units};
 
 impl Report {
-    /// The report as one HTML file: no network, no script.
+    /// The report as one HTML file: no network, and a script only for comfort.
     pub fn to_html(&self) -> String {
         let mut out = String::new();
-        frame::head(&mut out, "brkpoint: allocation strategies compared");
+        let title = "brkpoint: allocation strategies compared";
+        frame::head(&mut out, "en", title, Some(SCRIPT_HASH));
         header(&mut out, self);
         verdict(&mut out, self);
-        plots(&mut out, self);
-        figures(&mut out, self);
+        filters(&mut out, self);
+        heat::section(&mut out, self);
+        memory(&mut out, self);
+        detail::section(&mut out, self);
         super::criterion::section(&mut out, &self.criterion);
         errors_and_notes(&mut out, self);
         engines(&mut out, self);
         frame::machines(&mut out, self.runs.iter().map(|run| &run.machine));
         method(&mut out, self);
-        out.push_str("</main>\n</body>\n</html>\n");
+        put!(out, "</main>\n<script>{SCRIPT}</script>\n</body>\n</html>");
         out
     }
 }
 
-/// Writing into a string does not fail.
-macro_rules! put {
-    ($out:expr, $($arg:tt)*) => { let _ = writeln!($out, $($arg)*); };
-}
+/// What cannot be done without: sorting, filtering, unfolding for the printer.
+const SCRIPT: &str = include_str!("script.js");
+/// SHA-256 of [`SCRIPT`]: the page lets no other run.
+const SCRIPT_HASH: &str = "sha256-LIVPVQYT6+D6CAGosB99ZDDzbL3N4uxvlZeuqh47UcY=";
 
 fn header(out: &mut String, report: &Report) {
     let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
@@ -52,134 +57,152 @@ fn verdict(out: &mut String, report: &Report) {
         let class = if i == 0 { " class=\"first\"" } else { "" };
         put!(out, "<p{class}>{}</p>", escape(sentence));
     }
+    checks(out, report);
     put!(out, "</section>");
 }
 
-/// A plot of one workload.
-type Plot<'p> = &'p dyn Fn(&Workload, &[Arm]) -> Option<String>;
-
-fn plots(out: &mut String, report: &Report) {
-    let reference = report.arms.iter().find(|arm| arm.role == Role::Reference);
-    let reference = escape(reference.map_or("the reference", |arm| &arm.label));
-    panels(
-        out,
-        report,
-        ("memory", "Time against peak memory"),
-        "Median wall time and median peak resident memory (the largest process). \
-         Lower left is better; a cross is the 99 % interval, and nothing measured lies \
-         below and left of the stepped line (the Pareto front).",
-        &legend(report),
-        &svg::scatter,
-    );
-    panels(
-        out,
-        report,
-        ("ratios", "Time against the reference"),
-        &format!(
-            "Wall time as a ratio to {reference}, paired round by round, with its 99 % interval. \
-             Left is better; within the grey band ({}) a difference is not worth acting on.",
-            units::percent(margin(Metric::WallS))
-        ),
-        "",
-        &|workload, arms| svg::forest(workload, arms, Metric::WallS, "Wall time"),
-    );
-    let counted = counted_over(report);
-    let kinds: Vec<String> = (0..svg::KINDS.len())
-        .map(|i| format!("<li>{}{}</li>", svg::swatch_kind(i), svg::KINDS[i]))
-        .collect();
-    panels(
-        out,
-        report,
-        ("syscalls", "System calls by kind"),
-        &format!("Calls that manage memory, counted over {counted}. Fewer is better."),
-        &format!("<ul class=\"legend\">\n{}\n</ul>", kinds.join("\n")),
-        &svg::syscalls,
-    );
-    panels(
-        out,
-        report,
-        ("faults", "Minor faults"),
-        &format!(
-            "OS pages that the kernel had to supply without I/O, over {counted}. Fewer is better."
-        ),
-        "",
-        &svg::faults,
-    );
-    panels(
-        out,
-        report,
-        ("rss", "Memory over time"),
-        "Resident memory of the process tree, from the run with the median peak. Lower is better; \
-         where the workload knows its live bytes, they are the grey area.",
-        "",
-        &svg::memory,
-    );
-}
-
-/// What calls and faults were counted over: a driven workload is measured from
-/// its first operation on, and only such a one knows what was resident before.
-fn counted_over(report: &Report) -> &'static str {
-    let driven = |w: &Workload| w.metrics().contains(&Metric::BaselineRssBytes);
-    let (driven, commands): (Vec<&Workload>, Vec<&Workload>) =
-        report.workloads.iter().partition(|w| driven(w));
-    match (driven.is_empty(), commands.is_empty()) {
-        (true, _) => "the whole process tree",
-        (false, true) => "the measured operations of each workload, without its start and end",
-        (false, false) => {
-            "the whole process tree of a command, and over the measured operations of a workload \
-             that brkpoint drives, without its start and end"
-        }
+/// What the A/A rows say, metric by metric.
+fn checks(out: &mut String, report: &Report) {
+    let mut items = Vec::new();
+    for (metric, what) in [
+        (Metric::WallS, "time"),
+        (Metric::PeakRssBytes, "peak memory"),
+        (Metric::MinorFaults, "minor faults"),
+    ] {
+        let cells = report.workloads.iter().flat_map(|w| &w.cells);
+        let repeats = cells.filter(|cell| cell.cell.role == Role::Repeat);
+        let figures: Vec<&Figure> = repeats.filter_map(|cell| cell.figure(metric)).collect();
+        let count = |of: &[Verdict]| {
+            figures.iter().filter(|f| f.verdict.is_some_and(|v| of.contains(&v))).count()
+        };
+        let differ = count(&[Verdict::Better, Verdict::Worse]);
+        let (same, all) = (count(&[Verdict::Same]), figures.len());
+        let ratios = figures.iter().filter_map(|figure| figure.ratio);
+        let far = |ratio: &Estimate| ratio.value.ln().abs();
+        let Some(widest) = ratios.max_by(|a, b| far(a).total_cmp(&far(b))) else { continue };
+        let (class, mark) = match (differ, same == all) {
+            (0, true) => ("ok", "✓"),
+            (0, false) => ("open", "?"),
+            _ => ("bad", "✗"),
+        };
+        items.push(format!(
+            "<li class=\"{class}\"><span aria-hidden=\"true\">{mark}</span> {what}: same on {same} of {all}{}, furthest {}</li>",
+            if differ > 0 { format!(", different on {differ}") } else { String::new() },
+            units::ratio_interval(widest)
+        ));
+    }
+    if !items.is_empty() {
+        put!(
+            out,
+            "<div class=\"checks\"><p>A/A, the reference against itself:</p><ul>{}</ul></div>",
+            items.join("")
+        );
     }
 }
 
-fn panels(
-    out: &mut String,
-    report: &Report,
-    (id, title): (&str, &str),
-    about: &str,
-    legend: &str,
-    plot: Plot<'_>,
-) {
-    let drawn: Vec<(&Workload, String)> =
-        report.workloads.iter().filter_map(|w| Some((w, plot(w, &report.arms)?))).collect();
-    if drawn.is_empty() {
+/// Engines and workloads to tick; the script shows it.
+fn filters(out: &mut String, report: &Report) {
+    let engines: Vec<&str> = report.arms.iter().map(|arm| arm.label.as_str()).collect();
+    let workloads: Vec<&str> = report.workloads.iter().map(|w| w.name.as_str()).collect();
+    if engines.len() < 2 {
+        return;
+    }
+    put!(out, "<form id=\"filters\" hidden aria-label=\"Filters\">");
+    for (name, title, labels) in [("arm", "Engines", engines), ("workload", "Workloads", workloads)]
+    {
+        put!(
+            out,
+            "<details>\n<summary>{title} shown</summary>\n<fieldset><legend class=\"unseen\">{title}</legend>\n\
+             <button type=\"button\" data-set=\"all\">all</button><button type=\"button\" data-set=\"none\">none</button>"
+        );
+        for (at, label) in labels.into_iter().enumerate() {
+            let label = escape(&units::clip(label, 60));
+            put!(
+                out,
+                "<label><input type=\"checkbox\" name=\"{name}\" value=\"{at}\" checked> {label}</label>"
+            );
+        }
+        put!(out, "</fieldset>\n</details>");
+    }
+    put!(out, "</form>");
+}
+
+/// Of so many workloads, each has its panel at once; of more, on demand.
+const AT_ONCE: usize = 6;
+
+/// Time against memory, over all workloads and for each.
+fn memory(out: &mut String, report: &Report) {
+    let panels: Vec<String> = report
+        .workloads
+        .iter()
+        .enumerate()
+        .filter_map(|(at, workload)| {
+            let svg = svg::scatter(workload, &report.arms)?;
+            let name = escape(&workload.name);
+            Some(format!(
+                "<figure data-workload=\"{at}\">\n<figcaption title=\"{name}\">{name}</figcaption>\n{svg}\
+                 <p class=\"note\"><a href=\"#w{at}-figures\">As a table</a></p></figure>\n"
+            ))
+        })
+        .collect();
+    if panels.is_empty() {
         return;
     }
     put!(
         out,
-        "<section id=\"{id}\">\n<h2>{title}</h2>\n<p class=\"about\">{about}</p>\n{legend}\n<div class=\"panels\">"
+        "<section id=\"memory\">\n<h2>Time against peak memory</h2>\n\
+         <p class=\"about\">Median wall time and median peak resident memory (the largest process). \
+         Lower left is better; a cross is the 99 % interval, and nothing measured lies \
+         below and left of the stepped line (the Pareto front).</p>\n{}\n<div class=\"panels\">",
+        legend(report)
     );
-    for (workload, svg) in drawn {
-        let name = escape(&workload.name);
-        put!(out, "<figure>\n<figcaption title=\"{name}\">{name}</figcaption>\n{svg}</figure>");
+    if let Some(svg) = means(report) {
+        put!(
+            out,
+            "<figure>\n<figcaption>all {} workloads, geometric mean</figcaption>\n{svg}\
+             <p class=\"note\"><a href=\"#heat\">As a table</a></p></figure>",
+            report.workloads.len()
+        );
     }
-    put!(out, "</div>\n</section>");
+    if panels.len() > AT_ONCE {
+        put!(
+            out,
+            "</div>\n<details>\n<summary>The same for each workload</summary>\n<div class=\"panels\">{}</div>\n</details>\n</section>",
+            panels.concat()
+        );
+    } else {
+        put!(out, "{}</div>\n</section>", panels.concat());
+    }
+}
+
+/// Means over workloads of the engines that have a ratio in each.
+fn means(report: &Report) -> Option<String> {
+    if report.workloads.len() < 2 {
+        return None;
+    }
+    let workloads: Vec<&Workload> = report.workloads.iter().collect();
+    let of = |arm: usize, metric| match report.arms[arm].role {
+        Role::Reference => Some(1.0),
+        _ => heat::mean(&workloads, arm, metric),
+    };
+    let all = 0..report.arms.len();
+    let mean = |arm| Some((arm, of(arm, Metric::WallS)?, of(arm, Metric::PeakRssBytes)?));
+    let means: Vec<(usize, f64, f64)> = all.filter_map(mean).collect();
+    if means.len() < 2 { None } else { svg::means(&means, &report.arms) }
 }
 
 fn legend(report: &Report) -> String {
     let mut out = String::from("<ul class=\"legend\">\n");
     for (i, arm) in report.arms.iter().enumerate() {
-        put!(out, "<li>{}{}</li>", svg::swatch_series(&report.arms, i), escape(&arm.label));
+        put!(
+            out,
+            "<li data-arm=\"{i}\">{}{}</li>",
+            svg::swatch_series(&report.arms, i),
+            escape(&arm.label)
+        );
     }
     out.push_str("</ul>");
     out
-}
-
-fn figures(out: &mut String, report: &Report) {
-    if report.workloads.is_empty() {
-        return;
-    }
-    put!(
-        out,
-        "<section id=\"tables\">\n<h2>All figures</h2>\n<p class=\"about\">Medians, and beneath them the ratio to the \
-         reference with its 99 % interval: <span class=\"ratio better\">better</span>, \
-         <span class=\"ratio worse\">worse</span>, <span class=\"ratio same\">same</span>, \
-         <span class=\"ratio undecided\">undecided</span>. Less is better everywhere.</p>"
-    );
-    for workload in &report.workloads {
-        put!(out, "<h3>{}</h3>\n{}", escape(&workload.name), tables::workload(report, workload));
-    }
-    put!(out, "</section>");
 }
 
 fn errors_and_notes(out: &mut String, report: &Report) {

@@ -73,11 +73,15 @@ fn table(
     metrics: &[Metric],
 ) {
     let label = escape(&format!("{caption}: {}", workload.name));
+    let better = match metrics.iter().any(|metric| metric.more_is_better()) {
+        true => "lower is better, but for what says more",
+        false => "lower is better",
+    };
     // Focusable, so that the keyboard can scroll it too.
     let _ = writeln!(
         out,
-        "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{label}\">\n<table>\n\
-         <caption>{}</caption>\n<thead><tr><th scope=\"col\">engine</th>",
+        "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{label}\">\n<table class=\"sortable\">\n\
+         <caption>{}; {better}</caption>\n<thead><tr><th scope=\"col\">engine</th>",
         escape(caption)
     );
     for metric in metrics {
@@ -86,7 +90,12 @@ fn table(
     out.push_str("</tr></thead>\n<tbody>\n");
     for cell in &workload.cells {
         let arm = &report.arms[cell.arm];
-        let _ = write!(out, "<tr><th scope=\"row\">{}</th>", escape(&arm.label));
+        let _ = write!(
+            out,
+            "<tr data-arm=\"{}\"><th scope=\"row\">{}</th>",
+            cell.arm,
+            escape(&arm.label)
+        );
         match &cell.error {
             Some(error) => {
                 let _ = write!(
@@ -110,7 +119,7 @@ fn figure(out: &mut String, cell: &Measured, metric: Metric) {
     };
     let value = units::human(figure.median, metric.unit());
     let title = escape(&title(figure, metric.unit()));
-    let _ = write!(out, "<td title=\"{title}\">{value}");
+    let _ = write!(out, "<td data-v=\"{}\" title=\"{title}\">{value}", figure.median);
     if let Some(ratio) = figure.ratio {
         let class = figure.verdict.map_or("undecided", Verdict::word);
         let _ =

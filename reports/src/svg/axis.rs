@@ -124,6 +124,12 @@ impl Axis {
         }
     }
 
+    /// What is measured along the axis, with its unit, and which end is better:
+    /// the lower, as with every measure.
+    pub fn measure(&self, name: &str) -> String {
+        format!("{} (lower is better)", self.title(name))
+    }
+
     /// What the axis is, with its unit.
     pub fn title(&self, name: &str) -> String {
         let log = if self.log { ", log scale" } else { "" };

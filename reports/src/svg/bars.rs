@@ -80,10 +80,11 @@ fn bars(
         let insets = Insets { left: NAMES, top: 4.0, right: TOTALS, bottom: BOTTOM };
         let frame = canvas.frame(insets, &x, &Axis::rows(rows.len()))?;
         let title = (frame.x.1, height - 3.0);
-        canvas.text(what, title, (HPos::Right, VPos::Bottom), Ink::Muted)?;
+        canvas.text(&x.measure(what), title, (HPos::Right, VPos::Bottom), Ink::Muted)?;
         for (i, (cell, parts)) in rows.iter().enumerate() {
             let arm = &arms[cell.arm];
             let middle = frame.y.0 + (i as f64 + 0.5) * ROW;
+            canvas.begin(cell.arm)?;
             name_row(canvas, arms, cell, middle)?;
             let mut start = 0.0;
             for part in parts.iter().filter(|part| part.value > 0.0) {
@@ -100,6 +101,7 @@ fn bars(
             canvas.text(&text, end, (HPos::Left, VPos::Center), ink)?;
             let tip = tip(&arm.label, cell, parts);
             canvas.tip((0.0, middle - ROW / 2.0), (WIDTH, ROW), &tip);
+            canvas.end()?;
         }
         Ok(())
     }))

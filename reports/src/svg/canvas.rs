@@ -83,6 +83,14 @@ impl Ink {
     }
 }
 
+/// A stand-in for the beginning of what belongs to an arm, and one for its end.
+fn bracket(arm: Option<usize>) -> RGBColor {
+    match arm {
+        Some(arm) => RGBColor(0xb7, 0x0d, (arm % 256) as u8),
+        None => RGBColor(0xb7, 0x0e, 0),
+    }
+}
+
 /// CSS pixels to drawing units.
 pub(super) fn units(px: f64) -> i32 {
     (px * PX).round() as i32
@@ -92,6 +100,7 @@ pub(super) fn units(px: f64) -> i32 {
 pub(super) struct Canvas<'a, 'b> {
     pub area: &'b Area<'a>,
     tips: Vec<String>,
+    arm: Option<usize>,
 }
 
 /// Draws a panel of `width` x `height` CSS pixels and returns its SVG.
@@ -105,7 +114,7 @@ pub(super) fn panel(
     let mut svg = String::new();
     let tips = {
         let area = SVGBackend::with_string(&mut svg, size).into_drawing_area();
-        let mut canvas = Canvas { area: &area, tips: Vec::new() };
+        let mut canvas = Canvas { area: &area, tips: Vec::new(), arm: None };
         draw(&mut canvas).expect("drawing into a string does not fail");
         canvas.tips
     };
@@ -121,9 +130,10 @@ fn finish(svg: &str, (width, height): (u32, u32), described: &str, tips: &[Strin
          aria-label=\"{0}\">\n<desc>{0}</desc>\n",
         escape(described)
     );
+    let body = grouped(body);
     // Text is escaped by plotters, so a quote followed by a stand-in is one of
     // its own attributes.
-    let mut rest = body;
+    let mut rest = body.as_str();
     while let Some(at) = rest.find("\"#B70C") {
         let (before, from) = rest.split_at(at);
         out.push_str(before);
@@ -145,6 +155,25 @@ fn finish(svg: &str, (width, height): (u32, u32), described: &str, tips: &[Strin
         out.push_str(tip);
     }
     out.push_str("</svg>\n");
+    out
+}
+
+/// Stand-ins for groups become groups. plotters writes a shape a line, and
+/// escapes text, so that a line which begins like a shape is one.
+fn grouped(body: &str) -> String {
+    let mut out = String::with_capacity(body.len());
+    for line in body.lines() {
+        let shape = line.starts_with("<rect ");
+        let arm = line
+            .split_once("\"#B70D")
+            .and_then(|(_, hex)| u8::from_str_radix(hex.get(..2)?, 16).ok());
+        match arm {
+            Some(arm) if shape => out.push_str(&format!("<g data-arm=\"{arm}\">")),
+            _ if shape && line.contains("\"#B70E00") => out.push_str("</g>"),
+            _ => out.push_str(line),
+        }
+        out.push('\n');
+    }
     out
 }
 
@@ -204,6 +233,19 @@ impl<'a> Canvas<'a, '_> {
         Ok(Frame { x: px(across), y: px(down), x_range: x.range, y_range: y.range })
     }
 
+    /// What is drawn from here on, to [`end`](Self::end), belongs to an arm: the
+    /// page can leave it out.
+    pub fn begin(&mut self, arm: usize) -> Drawn<'a> {
+        self.arm = Some(arm);
+        self.area.draw(&Rectangle::new([(0, 0), (0, 0)], bracket(self.arm).filled()))
+    }
+
+    /// Ends what belongs to an arm.
+    pub fn end(&mut self) -> Drawn<'a> {
+        self.arm = None;
+        self.area.draw(&Rectangle::new([(0, 0), (0, 0)], bracket(None).filled()))
+    }
+
     /// Text at (x, y), which is its `anchor`.
     pub fn text(
         &self,
@@ -247,8 +289,9 @@ impl<'a> Canvas<'a, '_> {
 
     /// Shows `text` while the pointer is within the rectangle.
     pub fn tip(&mut self, (x, y): (f64, f64), (width, height): (f64, f64), text: &str) {
+        let arm = self.arm.map(|arm| format!(" data-arm=\"{arm}\"")).unwrap_or_default();
         self.tips.push(format!(
-            "<rect x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" fill=\"transparent\"><title>{}</title></rect>\n",
+            "<rect{arm} x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" fill=\"transparent\"><title>{}</title></rect>\n",
             units(x),
             units(y),
             units(width),
@@ -373,6 +416,19 @@ fn swatch(name: &str, draw: impl for<'a, 'b> FnOnce(&mut Canvas<'a, 'b>) -> Draw
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_belongs_to_an_arm_is_a_group() {
+        let hostile = "<rect \"#B70D01\"";
+        let svg = panel((20.0, 20.0), "", |canvas| {
+            canvas.begin(11)?;
+            canvas.text(hostile, (0.0, 0.0), (HPos::Left, VPos::Top), Ink::Text)?;
+            canvas.tip((0.0, 0.0), (5.0, 5.0), "tip");
+            canvas.end()
+        });
+        assert_eq!((svg.matches("<g ").count(), svg.matches("</g>").count()), (1, 1), "{svg}");
+        assert!(svg.contains("<g data-arm=\"11\">") && svg.contains("<rect data-arm=\"11\""));
+    }
 
     #[test]
     fn the_label_of_a_tick_at_the_end_of_an_axis_is_within_the_panel() {

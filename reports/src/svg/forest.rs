@@ -50,10 +50,11 @@ pub(crate) fn forest(
         let (top, bottom) = frame.y;
         canvas.rect((at(1.0 / (1.0 + band)), top), (at(1.0 + band), bottom), Ink::Wash)?;
         canvas.line(&[(at(1.0), top), (at(1.0), bottom)], Ink::Muted, 1.0)?;
-        let title = x.title(&format!("ratio to {}", units::clip(reference, 18)));
+        let title = x.measure(&format!("ratio to {}", units::clip(reference, 12)));
         canvas.text(&title, (frame.x.1, height - 3.0), (HPos::Right, VPos::Bottom), Ink::Muted)?;
         for (i, cell) in rows.iter().enumerate() {
             let middle = top + (i as f64 + 0.5) * ROW;
+            canvas.begin(cell.arm)?;
             name_row(canvas, arms, cell, middle)?;
             let label = &arms[cell.arm].label;
             let figure = cell.figure(metric);
@@ -62,6 +63,7 @@ pub(crate) fn forest(
                 let right = (WIDTH - 2.0, middle);
                 canvas.text("error", right, (HPos::Right, VPos::Center), Ink::Muted)?;
                 canvas.tip((0.0, middle - ROW / 2.0), (WIDTH, ROW), &format!("{label}\n{error}"));
+                canvas.end()?;
                 continue;
             };
             let marker = Marker::of(arms, cell.arm);
@@ -79,6 +81,7 @@ pub(crate) fn forest(
             let word = figure.and_then(|f| f.verdict).map_or("", |v| v.word());
             let tip = format!("{label}\n{} {reference}: {word}", units::ratio_interval(ratio));
             canvas.tip((0.0, middle - ROW / 2.0), (WIDTH, ROW), &tip);
+            canvas.end()?;
         }
         Ok(())
     }))

@@ -14,7 +14,7 @@ use crate::units as figures;
 const NAMES: f64 = 168.0;
 /// Columns into which a long series is thinned: more than there are pixels
 /// would only make the page larger.
-const COLUMNS: usize = 110;
+const COLUMNS: usize = 64;
 
 /// Draws the series of all cells whose axis is the first one's.
 pub(crate) fn memory(workload: &Workload, arms: &[Arm]) -> Option<String> {
@@ -38,7 +38,7 @@ pub(crate) fn memory(workload: &Workload, arms: &[Arm]) -> Option<String> {
     Some(panel((WIDTH, height), &described, |canvas| {
         let insets = Insets { left: 40.0, top: 24.0, right: NAMES, bottom: 40.0 };
         let frame = canvas.frame(insets, &x, &y)?;
-        let title = y.title(if live.is_some() { "RSS (lines), live (area)" } else { "RSS" });
+        let title = y.measure(if live.is_some() { "RSS (lines), live (area)" } else { "RSS" });
         canvas.text(&title, (2.0, 4.0), (HPos::Left, VPos::Top), Ink::Muted)?;
         let title = match axis {
             record::Axis::Operations => x.title("operations"),
@@ -62,7 +62,9 @@ pub(crate) fn memory(workload: &Workload, arms: &[Arm]) -> Option<String> {
         for (arm, s) in series.iter().rev() {
             let path = path(&s.x, &s.rss_bytes);
             let marker = Marker::of(arms, *arm);
+            canvas.begin(*arm)?;
             canvas.line(&path, marker.ink, if marker.hollow { 1.0 } else { 1.6 })?;
+            canvas.end()?;
             ends.push((*arm, *s, path[path.len() - 1]));
         }
         let wanted: Vec<f64> = ends.iter().map(|(_, _, end)| end.1).collect();
@@ -70,6 +72,7 @@ pub(crate) fn memory(workload: &Workload, arms: &[Arm]) -> Option<String> {
         for ((arm, s, end), middle) in ends.into_iter().zip(heights) {
             let marker = Marker::of(arms, arm);
             let beside = frame.x.1 + 12.0;
+            canvas.begin(arm)?;
             canvas.line(&[end, (beside - 6.0, middle)], Ink::Grid, 0.75)?;
             canvas.marker(marker, (beside, middle))?;
             let label = &arms[arm].label;
@@ -82,6 +85,7 @@ pub(crate) fn memory(workload: &Workload, arms: &[Arm]) -> Option<String> {
                 figures::human(s.rss_bytes.last().copied().unwrap_or(0) as f64, Unit::Bytes)
             );
             canvas.tip((beside - 7.0, middle - FONT / 2.0), (NAMES - 5.0, FONT + 1.0), &tip);
+            canvas.end()?;
         }
         Ok(())
     }))

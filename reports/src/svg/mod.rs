@@ -11,7 +11,9 @@
 //! scatter  time against peak RSS        bars  system calls, minor faults
 //! forest   ratios and their intervals   lines memory over time
 //! front    configurations of a tuning   sweep, heat  the same by one knob, by two
+//! samples  every sample as a dot
 //! place    labels that keep clear of each other
+//! pages    maps of OS pages      book  pictures of the textbook
 //! ```
 //!
 //! Every plot is a small panel for one workload, as wide as a telephone, so that
@@ -19,22 +21,28 @@
 
 mod axis;
 mod bars;
+mod book;
 mod canvas;
 mod forest;
 mod front;
 mod heat;
 mod lines;
+mod pages;
 mod place;
+mod samples;
 mod scatter;
 mod sweep;
 
 pub(crate) use bars::{faults, syscalls};
+pub(crate) use book::{Band, StairNames, levels, space, stairs};
 pub(crate) use canvas::{KINDS, swatch_kind, swatch_series};
 pub(crate) use forest::forest;
 pub(crate) use front::{Kind, Spot, front};
 pub(crate) use heat::{Square, heat};
 pub(crate) use lines::memory;
-pub(crate) use scatter::scatter;
+pub(crate) use pages::{Shade, pages};
+pub(crate) use samples::samples;
+pub(crate) use scatter::{means, scatter};
 pub(crate) use sweep::{Mark, sweep};
 
 /// Width of every panel in CSS pixels.

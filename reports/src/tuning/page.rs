@@ -5,16 +5,12 @@ use std::fmt::Write;
 use super::plots::{self, Plot};
 use super::points::points;
 use super::{Advice, Answer, named, objective, objective_ratio};
+use crate::html::parts::put;
 use crate::html::{escape, frame};
 use crate::judge::Verdict;
 use crate::read::Records;
 use crate::stats::Estimate;
 use crate::units;
-
-/// Writing into a string does not fail.
-macro_rules! put {
-    ($out:expr, $($arg:tt)*) => { let _ = writeln!($out, $($arg)*); };
-}
 
 /// One HTML file: no network, no script.
 pub fn to_html(answer: &Answer, records: &Records) -> String {
@@ -25,7 +21,7 @@ pub fn to_html(answer: &Answer, records: &Records) -> String {
         .filter(|run| run.id == answer.search || Some(&run.id) == answer.confirmation.as_ref())
         .collect();
     let mut out = String::new();
-    frame::head(&mut out, "brkpoint: settings for a program");
+    frame::head(&mut out, "en", "brkpoint: settings for a program", None);
     let mut facts = vec![format!("{} configurations", answer.tried.all)];
     facts.extend(runs.first().and_then(|run| run.machine.cpu.clone()));
     facts.extend(runs.first().map(|run| run.started.clone()));
