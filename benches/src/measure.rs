@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::thread;
 
-use brkpoint_reports::record::{Cell, Exit, Metric, Pass, Sample, Series};
+use brkpoint_reports::record::{Cell, Exit, HeapMap, Metric, Pass, Sample, Series};
 
 use crate::engine::Arm;
 use crate::plan::{Conditions, Work};
@@ -30,6 +30,8 @@ pub struct Measured {
     pub syscalls: Option<Syscalls>,
     /// Memory over time.
     pub series: Option<Series>,
+    /// The heap's OS pages at some moments.
+    pub heap: Vec<HeapMap>,
     /// Digest of the answer.
     pub digest: Option<String>,
     /// Programs that ran without the engine.
@@ -56,6 +58,7 @@ impl Measured {
             error: self.error,
             metrics: self.metrics,
             series: self.series,
+            heap: self.heap,
             digest: self.digest,
             not_covered: self.not_covered,
             notes: self.notes,

@@ -7,7 +7,7 @@ use crate::criterion::Criterion;
 use crate::figure::{Figure, Side, figure};
 use crate::labels;
 use crate::read::{Problem, Records};
-use crate::record::{Cell, Metric, Pass, Role, Run, Sample, Series};
+use crate::record::{Cell, HeapMap, Metric, Pass, Role, Run, Sample, Series};
 
 /// Everything that a table, a plot or a sentence needs; see
 /// [`analyse`](crate::analyse).
@@ -70,6 +70,8 @@ pub struct Measured {
     pub figures: BTreeMap<Metric, Figure>,
     /// Wall time of each sample, by round; empty if there is an error.
     pub wall_s: Vec<f64>,
+    /// The heap at some moments, of the first sample that tells.
+    pub heap: Vec<HeapMap>,
     /// Memory over time, of the sample with the median peak.
     pub series: Option<Series>,
 }
@@ -264,12 +266,16 @@ fn measure(
             figures.extend(figure(metric, &own, &side).map(|figure| (metric, figure)));
         }
     }
-    let mut timed: Vec<&Sample> = if error.is_none() { good.clone() } else { Vec::new() };
-    timed.sort_by_key(|sample| sample.round);
+    let mut used: Vec<&Sample> = if error.is_none() { good.clone() } else { Vec::new() };
+    used.sort_by_key(|sample| sample.round);
     Measured {
         arm,
         cell: cell.clone(),
-        wall_s: values(&timed, Metric::WallS),
+        wall_s: values(&used, Metric::WallS),
+        heap: used
+            .iter()
+            .find(|sample| !sample.heap.is_empty())
+            .map_or_else(Vec::new, |sample| sample.heap.clone()),
         series: typical_series(&good).filter(|_| error.is_none()),
         error,
         good: counts,

@@ -4,7 +4,7 @@
 //! and the same records always give the same page.
 //!
 //! ```text
-//! record  what one line of a record file holds
+//! record  what one line of a record file holds; heap_map: a heap at a moment
 //! read    record files -> Records: every good line, and what was wrong
 //! criterion  criterion's output directory -> its medians, beside the records
 //! check   which samples count: exits and digests against the reference's
@@ -37,6 +37,7 @@ mod check;
 pub mod criterion;
 pub mod explain;
 mod figure;
+mod heap_map;
 mod html;
 mod judge;
 mod labels;

@@ -10,6 +10,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::heap_map::{Area, HeapMap, Moment, PageState, Source};
 use crate::tuning::Answer;
 
 /// Version of the record format; a reader refuses lines of a newer one.
@@ -153,6 +154,9 @@ pub struct Sample {
     /// RSS (and live bytes, where known) over the process's life.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub series: Option<Series>,
+    /// The heap's OS pages at some moments, for workloads that know their blocks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub heap: Vec<HeapMap>,
     /// Digest of what the workload computed or the command printed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,

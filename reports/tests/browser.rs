@@ -152,6 +152,8 @@ fn the_page_is_whole_and_fits_every_window_in_light_and_dark() {
         for class in ["ratios", "samples", "syscalls", "faults", "rss"] {
             assert_eq!(seen["plots"][class], 5, "{class} at {at}");
         }
+        // Three driven workloads of ten engines without an error but two, three moments.
+        assert!(seen["maps"].as_u64() >= Some(3 * 8 * 3), "{at}: {}", seen["maps"]);
         assert_eq!(seen["scatters"], 6, "one a workload, and one of all: {at}");
         assert_eq!(seen["heat"], serde_json::json!([1, 1, 1, 1, 1]), "the best of each row: {at}");
         // Its hash must be that of the page's policy, or it does not run.

@@ -23,8 +23,8 @@ const emptyPlots = [], outside = [], overlaps = [], faint = [], badHeadings = []
 let smallestText = Infinity;
 for (const plot of plots) {
   const frame = box(plot);
-  const marks = plot.querySelectorAll('rect, circle, polygon, polyline, line');
-  const drawn = [...marks].filter(m => m.getAttribute('fill') !== 'transparent' && box(m).width + box(m).height > 0);
+  const marks = plot.querySelectorAll('rect, circle, polygon, polyline, line, path, use');
+  const drawn = [...marks].filter(m => !m.classList.contains('t') && box(m).width + box(m).height > 0);
   if (frame.width < 200 || frame.height < 40 || drawn.length < 3) emptyPlots.push(name(plot));
   const texts = all('text', plot);
   texts.forEach((text, i) => {

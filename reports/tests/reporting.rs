@@ -496,3 +496,12 @@ fn one_engine_and_twenty_are_drawn() {
         assert!(!html.contains("#B70C"), "a stand-in colour was left");
     }
 }
+
+#[test]
+fn the_page_of_a_full_suite_is_small() {
+    // As many workloads as there are, with more engines than the tour has.
+    let names: Vec<String> = (0..28).map(|i| format!("workload-{i}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let page = analyse(&Records::from_lines(fixture::rich_over(&names))).to_html();
+    assert!(page.len() < 3_000_000, "{} bytes", page.len());
+}

@@ -1,6 +1,7 @@
 //! What each OS page of a process is at a moment: live, kept, or returned.
 
-use brkpoint_reports::explain::{Moment, Place};
+use brkpoint_reports::explain::Moment;
+use brkpoint_reports::record::PageState;
 
 use super::{Block, Seen, Stretch};
 
@@ -26,17 +27,17 @@ pub(super) fn moment(
     Moment { engine: engine.to_owned(), name, heap: own, mappings }
 }
 
-fn places(stretch: &Stretch, live: &[Block]) -> Vec<Place> {
-    let mut places: Vec<Place> = stretch
+fn places(stretch: &Stretch, live: &[Block]) -> Vec<PageState> {
+    let mut places: Vec<PageState> = stretch
         .resident
         .iter()
-        .map(|resident| if *resident { Place::Kept } else { Place::Returned })
+        .map(|resident| if *resident { PageState::Kept } else { PageState::Returned })
         .collect();
     let end = stretch.start + places.len() as u64 * OS_PAGE;
     for block in live.iter().filter(|b| (stretch.start..end).contains(&b.start)) {
         let page = |address: u64| ((address - stretch.start) / OS_PAGE) as usize;
         let last = page((block.start + block.size.max(1) - 1).min(end - 1));
-        places[page(block.start)..=last].fill(Place::Live);
+        places[page(block.start)..=last].fill(PageState::Live);
     }
     places
 }
@@ -49,9 +50,9 @@ mod tests {
     fn a_page_is_live_where_a_byte_of_it_is() {
         let stretch = Stretch { start: 0x1000, resident: vec![true, true, true, false] };
         let block = Block { slot: 0, start: 0x1ff0, size: 0x11, usable: 0x18 };
-        let expected = [Place::Live, Place::Live, Place::Kept, Place::Returned];
+        let expected = [PageState::Live, PageState::Live, PageState::Kept, PageState::Returned];
         assert_eq!(places(&stretch, &[block]), expected);
         let elsewhere = Block { start: 0x9000, ..block };
-        assert_eq!(places(&stretch, &[elsewhere])[0], Place::Kept);
+        assert_eq!(places(&stretch, &[elsewhere])[0], PageState::Kept);
     }
 }

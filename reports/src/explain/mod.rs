@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 
 use crate::record::Machine;
 
-pub use picture::{Bar, Moment, Picture, Place, Region, Stairs, Word};
+pub use picture::{Bar, Moment, Picture, Region, Stairs, Word};
 pub use texts::Language;
 
 /// The chapters that were tried, and where: a page of the textbook.

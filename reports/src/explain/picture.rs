@@ -1,6 +1,6 @@
 //! What a chapter shows beside its sentences, as data.
 
-use crate::record::Unit;
+use crate::record::{PageState, Unit};
 
 /// A picture.
 #[derive(Debug, Clone, PartialEq)]
@@ -80,9 +80,9 @@ pub struct Moment {
     /// The moment, by its name in the texts.
     pub name: &'static str,
     /// The OS pages up to the program break.
-    pub heap: Vec<Place>,
+    pub heap: Vec<PageState>,
     /// The OS pages of blocks that have mappings of their own.
-    pub mappings: Vec<Place>,
+    pub mappings: Vec<PageState>,
 }
 
 /// Eight bytes near a block, and what they mean.
@@ -100,15 +100,4 @@ pub struct Word {
     pub meaning: &'static str,
     /// The size that they hold, if they hold one.
     pub size: Option<u64>,
-}
-
-/// What an OS page of a heap is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
-    /// A live block lies in it.
-    Live,
-    /// Free, and resident: the program pays for it.
-    Kept,
-    /// Free, and not resident: never touched, or given back.
-    Returned,
 }

@@ -5,8 +5,8 @@ use std::fmt::Write;
 use unicode_width::UnicodeWidthStr;
 
 use super::texts::{Texts, Words};
-use super::{Chapter, Language, Moment, Picture, Place, Region, Stairs, Verdict, Word};
-use crate::record::Unit;
+use super::{Chapter, Language, Moment, Picture, Region, Stairs, Verdict, Word};
+use crate::record::{PageState, Unit};
 use crate::text::{BOLD, GREEN, RED, paint, wrap};
 use crate::units;
 
@@ -145,7 +145,7 @@ fn moment(out: &mut String, moment: &Moment, texts: &Texts, words: &Words, width
         if places.is_empty() {
             continue;
         }
-        let resident = places.iter().filter(|place| **place != Place::Returned).count();
+        let resident = places.iter().filter(|place| **place != PageState::Returned).count();
         let size = |pages: usize| units::human((pages * OS_PAGE) as f64, Unit::Bytes);
         let _ = writeln!(
             out,
@@ -176,7 +176,7 @@ fn words(out: &mut String, all: &[Word], texts: &Texts, words: &Words) {
 }
 
 /// Lines of OS pages, several a character where there are many.
-fn pages(out: &mut String, places: &[Place], width: usize) {
+fn pages(out: &mut String, places: &[PageState], width: usize) {
     let columns = width.saturating_sub(INDENT.len()).clamp(16, 64);
     let each = places.len().div_ceil(columns * 8).max(1);
     let cells: Vec<char> = places.chunks(each).map(densest).collect();
@@ -186,10 +186,10 @@ fn pages(out: &mut String, places: &[Place], width: usize) {
 }
 
 /// A live page shows wherever there is one: it is what pins the others.
-fn densest(pages: &[Place]) -> char {
-    if pages.contains(&Place::Live) {
+fn densest(pages: &[PageState]) -> char {
+    if pages.contains(&PageState::Live) {
         '█'
-    } else if pages.contains(&Place::Kept) {
+    } else if pages.contains(&PageState::Kept) {
         '▒'
     } else {
         '·'

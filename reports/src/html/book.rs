@@ -6,10 +6,10 @@ use super::parts::{Table, behind, put};
 use super::{escape, frame};
 use crate::explain::texts::{Texts, Words};
 use crate::explain::{
-    Bar, Book, Chapter, Claim, Language, Moment, Picture, Place, Region, Stairs, Verdict, Word,
+    Bar, Book, Chapter, Claim, Language, Moment, Picture, Region, Stairs, Verdict, Word,
 };
-use crate::record::Unit;
-use crate::svg::{self, Shade};
+use crate::record::{PageState, Unit};
+use crate::svg;
 use crate::units;
 
 /// Bytes of an OS page on this architecture.
@@ -282,13 +282,8 @@ fn stairs(out: &mut String, all: &[Stairs], texts: &Texts) {
 
 fn heap(out: &mut String, moments: &[Moment], texts: &Texts, words: &Words) {
     put!(out, "<ul class=\"legend\">");
-    for shade in [Shade::Live, Shade::Kept, Shade::Returned] {
-        put!(
-            out,
-            "<li><span class=\"shade {}\"></span>{}</li>",
-            shade.class(),
-            escape(texts.word(shade.class()))
-        );
+    for (_, class) in svg::SHADES {
+        put!(out, "<li><span class=\"shade {class}\"></span>{}</li>", escape(texts.word(class)));
     }
     put!(out, "</ul>\n<div class=\"panels\">");
     for moment in moments {
@@ -299,21 +294,26 @@ fn heap(out: &mut String, moments: &[Moment], texts: &Texts, words: &Words) {
             if places.is_empty() {
                 continue;
             }
-            let runs: Vec<(Shade, usize)> =
-                places.chunk_by(|a, b| a == b).map(|run| (shade(run[0]), run.len())).collect();
-            let size = |of: &dyn Fn(&&Place) -> bool| {
+            let runs: Vec<(PageState, usize)> =
+                places.chunk_by(|a, b| a == b).map(|run| (run[0], run.len())).collect();
+            let size = |of: &dyn Fn(&&PageState) -> bool| {
                 let pages = places.iter().filter(of).count();
                 units::human((pages * OS_PAGE) as f64, Unit::Bytes)
             };
-            let resident = size(&|place| **place != Place::Returned);
+            let resident = size(&|place| **place != PageState::Returned);
             let told =
                 format!("{name}: {}, {resident} {}", size(&|_| true), texts.word("resident"));
-            put!(out, "<p class=\"note\">{}</p>{}", escape(&told), svg::pages(&runs, &told));
+            put!(
+                out,
+                "<p class=\"note\">{}</p>{}",
+                escape(&told),
+                svg::pages(&runs, svg::ROWS, &told)
+            );
             rows.push(vec![
                 name.to_owned(),
-                size(&|place| **place == Place::Live),
-                size(&|place| **place == Place::Kept),
-                size(&|place| **place == Place::Returned),
+                size(&|place| **place == PageState::Live),
+                size(&|place| **place == PageState::Kept),
+                size(&|place| **place == PageState::Returned),
             ]);
         }
         let table = Table {
@@ -325,14 +325,6 @@ fn heap(out: &mut String, moments: &[Moment], texts: &Texts, words: &Words) {
         put!(out, "{}</figure>", behind(texts.word("table"), &table));
     }
     put!(out, "</div>");
-}
-
-fn shade(place: Place) -> Shade {
-    match place {
-        Place::Live => Shade::Live,
-        Place::Kept => Shade::Kept,
-        Place::Returned => Shade::Returned,
-    }
 }
 
 /// Words left of blocks: a table is the picture.

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::parts::{Table, behind, put};
-use super::{escape, tables};
+use super::{escape, maps, tables};
 use crate::analysis::{Arm, Measured, Report, Workload};
 use crate::record::{self, Metric, Role, Unit};
 use crate::stats::Interval;
@@ -12,7 +12,7 @@ use crate::{svg, units};
 /// Of so many workloads, each is unfolded.
 const UNFOLDED: usize = 3;
 /// Moments of the table behind memory over time.
-const MOMENTS: usize = 9;
+const MOMENTS: usize = 7;
 
 /// A plot of a workload, and how it reads.
 struct Plot {
@@ -102,7 +102,8 @@ pub(super) fn section(out: &mut String, report: &Report) {
         }
         put!(
             out,
-            "</div>\n<div id=\"w{at}-figures\">{}</div>\n</details>",
+            "</div>\n{}<div id=\"w{at}-figures\">{}</div>\n</details>",
+            maps::of(workload, &report.arms),
             tables::workload(report, workload)
         );
     }

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::escape;
 use super::parts::put;
 use crate::record::{Machine, Run, Unit};
-use crate::units;
+use crate::{svg, units};
 
 const STYLE: &str = include_str!("style.css");
 
@@ -20,8 +20,9 @@ pub(crate) fn head(out: &mut String, language: &str, title: &str, script: Option
          <meta name=\"color-scheme\" content=\"light dark\">\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none';{scripts} style-src 'unsafe-inline'; img-src data:\">\n\
          <link rel=\"icon\" href=\"data:,\">\n\
-         <title>{}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>",
-        escape(title)
+         <title>{}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n{}\n<main>",
+        escape(title),
+        svg::symbols()
     );
 }
 

@@ -6,6 +6,7 @@ mod criterion;
 mod detail;
 pub(crate) mod frame;
 mod heat;
+mod maps;
 mod page;
 pub(crate) mod parts;
 mod tables;

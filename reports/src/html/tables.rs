@@ -119,7 +119,7 @@ fn figure(out: &mut String, cell: &Measured, metric: Metric) {
     };
     let value = units::human(figure.median, metric.unit());
     let title = escape(&title(figure, metric.unit()));
-    let _ = write!(out, "<td data-v=\"{}\" title=\"{title}\">{value}", figure.median);
+    let _ = write!(out, "<td data-v=\"{:.4e}\" title=\"{title}\">{value}", figure.median);
     if let Some(ratio) = figure.ratio {
         let class = figure.verdict.map_or("undecided", Verdict::word);
         let _ =
@@ -128,16 +128,20 @@ fn figure(out: &mut String, cell: &Measured, metric: Metric) {
     out.push_str("</td>");
 }
 
-/// All that is known about a figure.
+/// All else that is known about a figure.
 fn title(figure: &Figure, unit: Unit) -> String {
-    let interval = match figure.interval {
+    let samples = if figure.n == 1 { "1 sample".into() } else { format!("{} samples", figure.n) };
+    match figure.interval {
+        Some(i) if i.low == i.high => format!("{samples}, all alike"),
         Some(i) => {
-            format!("99 % interval {} to {}", units::human(i.low, unit), units::human(i.high, unit))
+            format!(
+                "{samples}; 99 %: {} to {}",
+                units::human(i.low, unit),
+                units::human(i.high, unit)
+            )
         }
-        None => "too few samples for an interval".into(),
-    };
-    let verdict = figure.verdict.map_or(String::new(), |v| format!("; {}", v.word()));
-    format!("median of {}; {interval}{verdict}", figure.n)
+        None => format!("{samples}: too few for an interval"),
+    }
 }
 
 /// Heading of a column.

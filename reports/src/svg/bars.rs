@@ -123,6 +123,6 @@ fn tip(label: &str, cell: &Measured, parts: &[Part]) -> String {
     let mut lines = vec![label.to_owned()];
     lines.extend(cell.error.clone());
     let value = |part: &Part| format!("{}: {}", part.name, units::human(part.value, Unit::Count));
-    lines.extend(parts.iter().map(value));
+    lines.extend(parts.iter().filter(|part| part.value > 0.0).map(value));
     lines.join("\n")
 }

@@ -3,16 +3,16 @@
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
-use unicode_width::UnicodeWidthChar;
 
 use super::axis::Axis;
+use super::compact::compact;
+pub(super) use super::marker::Marker;
+use super::text::font;
+pub(super) use super::text::{FONT, fit, text_width};
 use crate::html::escape;
 
 /// Drawing units in a CSS pixel.
-const PX: f64 = 8.0;
-
-/// Size of plot text in CSS pixels.
-pub(super) const FONT: f64 = 11.0;
+pub(super) const PX: f64 = 8.0;
 
 /// Name of each kind of system call, in the order of their colours.
 pub(crate) const KINDS: [&str; 6] = ["brk", "mmap", "munmap", "mremap", "madvise", "mprotect"];
@@ -30,7 +30,6 @@ pub(crate) enum Ink {
     Text,
     Muted,
     Grid,
-    Surface,
     /// Area of live bytes, band of the margin.
     Wash,
     /// The reference and its repeat.
@@ -47,7 +46,6 @@ impl Ink {
             Ink::Text => 0,
             Ink::Muted => 1,
             Ink::Grid => 2,
-            Ink::Surface => 3,
             Ink::Wash => 4,
             Ink::Reference => 5,
             Ink::Series(i) => 0x10 + (i % HUES) as u8,
@@ -60,7 +58,6 @@ impl Ink {
             0 => "var(--text)".into(),
             1 => "var(--muted)".into(),
             2 => "var(--grid)".into(),
-            3 => "var(--surface)".into(),
             4 => "var(--wash)".into(),
             5 => "var(--reference)".into(),
             0x10..0x18 => format!("var(--series-{})", code - 0x10),
@@ -127,30 +124,32 @@ fn finish(svg: &str, (width, height): (u32, u32), described: &str, tips: &[Strin
     let body = body.trim_end().strip_suffix("</svg>").unwrap_or(body);
     let mut out = format!(
         "<svg class=\"plot\" role=\"img\" viewBox=\"0 0 {width} {height}\" \
-         aria-label=\"{0}\">\n<desc>{0}</desc>\n",
+         aria-label=\"{}\">\n",
         escape(described)
     );
-    let body = grouped(body);
+    let body = resolved(body);
     // Text is escaped by plotters, so a quote followed by a stand-in is one of
     // its own attributes.
+    let mut drawn = String::with_capacity(body.len());
     let mut rest = body.as_str();
     while let Some(at) = rest.find("\"#B70C") {
         let (before, from) = rest.split_at(at);
-        out.push_str(before);
+        drawn.push_str(before);
         let end = "\"#B70C00\"".len();
         let ink = from.get(end - 3..end - 1).and_then(|hex| u8::from_str_radix(hex, 16).ok());
         match ink.and_then(Ink::from_code) {
-            Some(colour) => out.push_str(&format!("\"{colour}\"")),
-            None => out.push_str(&from[..end]),
+            Some(colour) => drawn.push_str(&format!("\"{colour}\"")),
+            None => drawn.push_str(&from[..end]),
         }
         rest = &from[end..];
     }
-    out.push_str(rest);
+    drawn.push_str(rest);
     for (long, short) in
         [(" opacity=\"1\"", ""), (" font-family=\"sans-serif\"", ""), (" stroke=\"none\"", "")]
     {
-        out = out.replace(long, short);
+        drawn = drawn.replace(long, short);
     }
+    out.push_str(&compact(&drawn));
     for tip in tips {
         out.push_str(tip);
     }
@@ -158,23 +157,39 @@ fn finish(svg: &str, (width, height): (u32, u32), described: &str, tips: &[Strin
     out
 }
 
-/// Stand-ins for groups become groups. plotters writes a shape a line, and
-/// escapes text, so that a line which begins like a shape is one.
-fn grouped(body: &str) -> String {
+/// Stand-ins for groups and markers become such. plotters writes a shape a line,
+/// and escapes text, so that a line which begins like a shape is one.
+fn resolved(body: &str) -> String {
     let mut out = String::with_capacity(body.len());
     for line in body.lines() {
-        let shape = line.starts_with("<rect ");
-        let arm = line
-            .split_once("\"#B70D")
-            .and_then(|(_, hex)| u8::from_str_radix(hex.get(..2)?, 16).ok());
-        match arm {
-            Some(arm) if shape => out.push_str(&format!("<g data-arm=\"{arm}\">")),
-            _ if shape && line.contains("\"#B70E00") => out.push_str("</g>"),
-            _ => out.push_str(line),
+        match Some(line).filter(|line| line.starts_with("<rect ")).and_then(stood_for) {
+            Some(meant) => out.push_str(&meant),
+            None => out.push_str(line),
         }
         out.push('\n');
     }
     out
+}
+
+/// What a rectangle stands for, if it is a stand-in.
+fn stood_for(line: &str) -> Option<String> {
+    let value = |name: &str| {
+        let (_, rest) = line.split_once(&format!(" {name}=\""))?;
+        Some(rest.split_once('"')?.0)
+    };
+    let code = value("fill")?.strip_prefix("#B70")?;
+    let last = u8::from_str_radix(code.get(1..)?, 16).ok()?;
+    match code.get(..1)? {
+        "D" => Some(format!("<g data-arm=\"{last}\">")),
+        "E" => Some("</g>".to_owned()),
+        "F" => {
+            let shape =
+                Marker::of_size(value("width")?.parse().ok()?, value("height")?.parse().ok()?)?;
+            let (x, y, ink) = (value("x")?, value("y")?, Ink::from_code(last)?);
+            Some(format!("<use href=\"#{shape}\" x=\"{x}\" y=\"{y}\" fill=\"{ink}\"/>"))
+        }
+        _ => None,
+    }
 }
 
 /// Room round a plot for its labels, in CSS pixels.
@@ -270,28 +285,17 @@ impl<'a> Canvas<'a, '_> {
 
     /// The marker of a series; `hollow` for the A/A row.
     pub fn marker(&self, marker: Marker, (x, y): (f64, f64)) -> Drawn<'a> {
-        let (outline, round) = marker.outline();
-        let at = |r: f64| {
-            scaled(&outline.iter().map(|p| (x + p.0 * r, y + p.1 * r)).collect::<Vec<_>>())
-        };
-        // A rim in the colour of the page keeps overlapping markers apart.
-        let layers = [(6.2, Ink::Surface), (5.0, marker.ink), (3.2, Ink::Surface)];
-        for (radius, ink) in &layers[..if marker.hollow { 3 } else { 2 }] {
-            if round {
-                let circle = Circle::new((units(x), units(y)), units(*radius * 0.9), ink.fill());
-                self.area.draw(&circle)?;
-            } else {
-                self.area.draw(&Polygon::new(at(*radius), ink.fill()))?;
-            }
-        }
-        Ok(())
+        let (x, y) = (units(x), units(y));
+        let (width, height) = marker.size();
+        let stand_in = RGBColor(0xb7, 0x0f, marker.ink.code()).filled();
+        self.area.draw(&Rectangle::new([(x, y), (x + width, y + height)], stand_in))
     }
 
     /// Shows `text` while the pointer is within the rectangle.
     pub fn tip(&mut self, (x, y): (f64, f64), (width, height): (f64, f64), text: &str) {
         let arm = self.arm.map(|arm| format!(" data-arm=\"{arm}\"")).unwrap_or_default();
         self.tips.push(format!(
-            "<rect{arm} x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" fill=\"transparent\"><title>{}</title></rect>\n",
+            "<rect{arm} x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" class=\"t\"><title>{}</title></rect>\n",
             units(x),
             units(y),
             units(width),
@@ -311,92 +315,6 @@ fn scaled(points: &[(f64, f64)]) -> Vec<(i32, i32)> {
     points.iter().map(|p| (units(p.0), units(p.1))).collect()
 }
 
-/// plotters' SVG text is smaller than asked for by 1.24.
-pub(super) fn font() -> FontDesc<'static> {
-    ("sans-serif", FONT * PX * 1.24).into_font()
-}
-
-/// About how wide text is, in CSS pixels; rather too wide than too narrow, since
-/// the font is whatever the reader's system has.
-pub(super) fn text_width(text: &str) -> f64 {
-    let em = |c: char| match c {
-        'i' | 'j' | 'l' | '.' | ',' | ':' | ';' | '\'' | '|' | '!' => 0.34,
-        'f' | 't' | 'r' | ' ' | '(' | ')' | '[' | ']' | '/' | '-' | 'I' => 0.42,
-        'm' | 'w' | 'M' | 'W' | '@' | '%' | '<' | '=' | '>' | '+' | '…' => 0.98,
-        c if c.width() == Some(2) => 1.05,
-        _ => 0.64,
-    };
-    text.chars().map(em).sum::<f64>() * FONT
-}
-
-/// Text cut to a width in CSS pixels.
-pub(super) fn fit(text: &str, width: f64) -> String {
-    let mut columns = (width / (FONT * 0.3)) as usize;
-    loop {
-        let clipped = crate::units::shorten(text, columns);
-        if text_width(&clipped) <= width || columns <= 1 {
-            return clipped;
-        }
-        columns -= 1;
-    }
-}
-
-/// How a series is drawn; the same in every plot.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Marker {
-    pub ink: Ink,
-    shape: usize,
-    pub hollow: bool,
-}
-
-impl Marker {
-    /// Of an arm by its index and role: the reference is a circle in the colour
-    /// of the text, its repeat the same, hollow.
-    pub fn of(arms: &[crate::Arm], index: usize) -> Self {
-        use crate::record::Role;
-        match arms[index].role {
-            Role::Candidate => {
-                let before = &arms[..index];
-                let nth = before.iter().filter(|a| a.role == Role::Candidate).count();
-                Self {
-                    ink: Ink::Series(nth),
-                    // 8 hues and 5 shapes: 40 pairs.
-                    shape: nth % 5 + 1,
-                    hollow: false,
-                }
-            }
-            role => Self { ink: Ink::Reference, shape: 0, hollow: role == Role::Repeat },
-        }
-    }
-
-    /// Corners on a circle of radius 1; a round one has none.
-    fn outline(&self) -> (Vec<(f64, f64)>, bool) {
-        let cross = [
-            (-0.35, -1.05),
-            (0.35, -1.05),
-            (0.35, -0.35),
-            (1.05, -0.35),
-            (1.05, 0.35),
-            (0.35, 0.35),
-            (0.35, 1.05),
-            (-0.35, 1.05),
-            (-0.35, 0.35),
-            (-1.05, 0.35),
-            (-1.05, -0.35),
-            (-0.35, -0.35),
-        ];
-        let corners: &[(f64, f64)] = match self.shape {
-            1 => &[(-0.8, -0.8), (0.8, -0.8), (0.8, 0.8), (-0.8, 0.8)],
-            2 => &[(0.0, -1.0), (1.0, 0.8), (-1.0, 0.8)],
-            3 => &[(0.0, -1.15), (1.15, 0.0), (0.0, 1.15), (-1.15, 0.0)],
-            4 => &[(-1.0, -0.8), (1.0, -0.8), (0.0, 1.0)],
-            5 => &cross,
-            _ => &[],
-        };
-        (corners.to_vec(), corners.is_empty())
-    }
-}
-
 /// The marker of an arm, for legends.
 pub(crate) fn swatch_series(arms: &[crate::Arm], index: usize) -> String {
     let marker = Marker::of(arms, index);
@@ -405,7 +323,7 @@ pub(crate) fn swatch_series(arms: &[crate::Arm], index: usize) -> String {
 
 /// The colour of a kind of system call, for legends.
 pub(crate) fn swatch_kind(kind: usize) -> String {
-    swatch(KINDS[kind], |canvas| canvas.rect((2.0, 2.0), (12.0, 12.0), Ink::Kind(kind)))
+    format!("<span class=\"shade\" style=\"background:var(--kind-{})\"></span>", KINDS[kind])
 }
 
 fn swatch(name: &str, draw: impl for<'a, 'b> FnOnce(&mut Canvas<'a, 'b>) -> Drawn<'a>) -> String {

@@ -47,7 +47,9 @@ pub(crate) fn memory(workload: &Workload, arms: &[Arm]) -> Option<String> {
         canvas.text(&title, (frame.x.1, height - 6.0), (HPos::Right, VPos::Bottom), Ink::Muted)?;
         let path = |xs: &[f64], bytes: &[u64]| -> Vec<(f64, f64)> {
             let thin = thinned(xs, bytes);
-            thin.iter().map(|&(at, b)| frame.point(at, b as f64)).collect()
+            let points: Vec<(f64, f64)> =
+                thin.iter().map(|&(at, b)| frame.point(at, b as f64)).collect();
+            straightened(&points)
         };
         if let Some(live) = live {
             let mut outline = path(&live.x, &live.live_bytes);
@@ -108,9 +110,39 @@ fn thinned(xs: &[f64], bytes: &[u64]) -> Vec<(f64, u64)> {
     thin
 }
 
+/// Nobody sees a line that is so far from where it should be, in CSS pixels.
+const UNSEEN: f64 = 0.35;
+
+/// The line without the points that nobody would miss (after Douglas and Peucker).
+fn straightened(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
+    let [first, between @ .., last] = points else { return points.to_vec() };
+    let (across, down) = (last.0 - first.0, last.1 - first.1);
+    let length = across.hypot(down).max(f64::MIN_POSITIVE);
+    let off = |p: &(f64, f64)| ((p.0 - first.0) * down - (p.1 - first.1) * across).abs() / length;
+    let farthest =
+        (0..between.len()).max_by(|&a, &b| off(&between[a]).total_cmp(&off(&between[b])));
+    match farthest.filter(|&at| off(&between[at]) > UNSEEN) {
+        None => vec![*first, *last],
+        Some(at) => {
+            let mut line = straightened(&points[..at + 2]);
+            line.pop();
+            line.extend(straightened(&points[at + 1..]));
+            line
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_straightened_line_keeps_its_corners() {
+        let corner = [(0.0, 0.0), (1.0, 0.1), (2.0, 0.0), (2.1, 9.0), (5.0, 9.0), (9.0, 9.0)];
+        assert_eq!(straightened(&corner), [(0.0, 0.0), (2.0, 0.0), (2.1, 9.0), (9.0, 9.0)]);
+        assert_eq!(straightened(&corner[..1]), corner[..1]);
+        assert_eq!(straightened(&[]), []);
+    }
 
     #[test]
     fn thinning_keeps_the_ends_and_every_peak() {

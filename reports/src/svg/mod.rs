@@ -6,7 +6,9 @@
 //! the page decides on light and dark. Tooltips are transparent shapes on top.
 //!
 //! ```text
-//! canvas   a drawing area in, SVG text out; ink, text, markers, tooltips
+//! canvas   a drawing area in, SVG text out; ink, text, tooltips
+//! marker   how a series is drawn      text  its font, and how wide it is
+//! compact  what plotters wrote, in fewer bytes
 //! axis     the range of some figures, its ticks, their unit
 //! scatter  time against peak RSS        bars  system calls, minor faults
 //! forest   ratios and their intervals   lines memory over time
@@ -23,15 +25,18 @@ mod axis;
 mod bars;
 mod book;
 mod canvas;
+mod compact;
 mod forest;
 mod front;
 mod heat;
 mod lines;
+mod marker;
 mod pages;
 mod place;
 mod samples;
 mod scatter;
 mod sweep;
+mod text;
 
 pub(crate) use bars::{faults, syscalls};
 pub(crate) use book::{Band, StairNames, levels, space, stairs};
@@ -40,7 +45,8 @@ pub(crate) use forest::forest;
 pub(crate) use front::{Kind, Spot, front};
 pub(crate) use heat::{Square, heat};
 pub(crate) use lines::memory;
-pub(crate) use pages::{Shade, pages};
+pub(crate) use marker::symbols;
+pub(crate) use pages::{ROWS, SHADES, pages};
 pub(crate) use samples::samples;
 pub(crate) use scatter::{means, scatter};
 pub(crate) use sweep::{Mark, sweep};

@@ -9,7 +9,6 @@ use super::bars::{NAMES, name_row};
 use super::canvas::{Ink, Insets, Marker, panel, units};
 use crate::analysis::{Arm, Measured, Workload};
 use crate::record::{Metric, Unit};
-use crate::units as figures;
 
 const ROW: f64 = 22.0;
 const BOTTOM: f64 = 34.0;
@@ -54,13 +53,6 @@ pub(crate) fn samples(workload: &Workload, arms: &[Arm]) -> Option<String> {
                 }
                 let median = at(figure.median);
                 canvas.line(&[(median, middle - 9.0), (median, middle + 9.0)], Ink::Text, 2.0)?;
-                let tip = format!(
-                    "{}\nmedian {} of {} samples",
-                    arms[cell.arm].label,
-                    figures::human(figure.median, Unit::Seconds),
-                    figure.n
-                );
-                canvas.tip((0.0, middle - ROW / 2.0), (WIDTH, ROW), &tip);
             }
             canvas.end()?;
         }

@@ -1,10 +1,9 @@
 //! A textbook made in code, with a picture of every kind.
 
 use brkpoint_reports::explain::{
-    Bar, Book, Chapter, Claim, Moment, Picture, Place, Region, Stairs, Try, Value, Values, Verdict,
-    Word,
+    Bar, Book, Chapter, Claim, Moment, Picture, Region, Stairs, Try, Value, Values, Verdict, Word,
 };
-use brkpoint_reports::record::Unit;
+use brkpoint_reports::record::{PageState, Unit};
 
 use crate::fixture;
 
@@ -31,10 +30,10 @@ pub fn book() -> Book {
         engine: name.into(),
         usable: (1..=4096u64).map(|n| ((n + 8).next_multiple_of(16) - 8).max(24)).collect(),
     });
-    let mut heap = vec![Place::Live; 700];
-    heap.extend(vec![Place::Kept; 3000]);
-    heap.extend([Place::Live; 2]);
-    heap.extend(vec![Place::Returned; 100]);
+    let mut heap = vec![PageState::Live; 700];
+    heap.extend(vec![PageState::Kept; 3000]);
+    heap.extend([PageState::Live; 2]);
+    heap.extend(vec![PageState::Returned; 100]);
     let moment =
         |name, mappings| Moment { engine: engine.into(), name, heap: heap.clone(), mappings };
     let words = ["small", "mapped"].map(|block| Word {
@@ -64,7 +63,7 @@ pub fn book() -> Book {
                 vec![(
                     "heap",
                     Picture::Heap(vec![
-                        moment("full", vec![Place::Live; 9]),
+                        moment("full", vec![PageState::Live; 9]),
                         moment("freed", Vec::new()),
                     ]),
                 )],
