@@ -14,6 +14,20 @@ fn lint_names_mistakes_in_a_unit_and_exits_1() {
 }
 
 #[test]
+fn lint_tells_a_process_that_began_without_a_setting() {
+    let lab = Lab::new();
+    let mut sleeper = lab.command("sleep", &["600"]).spawn().expect("sleep");
+    let pid = sleeper.id().to_string();
+    let ran = cli_support::run(lab.brkpoint(&["lint", "--pid", &pid]).env("MALLOC_ARENA_MAX", "2"));
+    let without = lab.run(&["lint", "--pid", &pid]);
+    sleeper.kill().and_then(|()| sleeper.wait()).expect("ended");
+    let ran = ran.exits(1);
+    assert!(ran.stdout.contains("MALLOC_ARENA_MAX=2 was set too late"), "{ran}");
+    assert!(without.exits(0).stdout.contains("No setting"));
+    lab.run(&["lint", "--pid", "4194303"]).exits(2).complains_of(&["/proc/4194303/environ"]);
+}
+
+#[test]
 fn lint_proves_in_the_command_whether_a_setting_takes_effect() {
     let lab = Lab::new();
     let text = "MALLOC_TOP_PAD_=67108864\nMALLOC_MMAP_THRESHOLD_=131072\n\

@@ -152,7 +152,7 @@ fn why(plan: &Plan) -> anyhow::Result<String> {
                 tune::named(&plan.arms[0]),
                 tune::answer::why(facts, &seen.0)
             ));
-            for line in tune::answer::story(calls, &seen.1) {
+            for line in tune::answer::story((&plan.arms[0], calls), (arm, &seen.1)) {
                 text.push_str(&format!("    {line}\n"));
             }
         }

@@ -12,8 +12,8 @@ use crate::plan::Work;
 
 /// Name the mistakes in settings of glibc's malloc.
 ///
-/// Reads this environment, or files (systemd units, Dockerfiles, lines of
-/// NAME=value) and GLIBC_TUNABLES strings, and judges them for the C library of
+/// Reads this environment, or files (systemd units, Dockerfiles, scripts, programs that
+/// set their own environment, lines of NAME=value), processes and GLIBC_TUNABLES strings, and judges them for the C library of
 /// this machine. With a command, it is counted with and without the settings.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
@@ -21,6 +21,7 @@ Examples:
   brkpoint lint
   brkpoint lint --file app.service --file Dockerfile
   brkpoint lint --tunables glibc.malloc.mmap_threshold=64k
+  MALLOC_ARENA_MAX=2 brkpoint lint --pid 1234
   MALLOC_ARENA_MAX=1 brkpoint lint -- ./program
 
 Exit status: 0 no mistake; 1 a mistake, or no effect; 2 usage or set-up error.")]
@@ -28,6 +29,11 @@ pub struct Arguments {
     /// File to read in place of the environment
     #[arg(short, long, value_name = "FILE")]
     file: Vec<PathBuf>,
+
+    /// Process to look at in place of the environment: what it began with, and what is
+    /// set here that it began without
+    #[arg(long, value_name = "PID")]
+    pid: Vec<u32>,
 
     /// Value of GLIBC_TUNABLES to read in place of the environment
     #[arg(long, value_name = "STRING")]
@@ -47,10 +53,19 @@ pub fn run(arguments: Arguments) -> anyhow::Result<u8> {
         settings.extend(source::file(&path.display().to_string(), &text));
     }
     settings.extend(arguments.tunables.iter().flat_map(|text| source::tunables(text)));
-    if arguments.file.is_empty() && arguments.tunables.is_empty() {
+    let mut late = Vec::new();
+    for &pid in &arguments.pid {
+        let path = format!("/proc/{pid}/environ");
+        let bytes = fs::read(&path).with_context(|| format!("cannot read {path}"))?;
+        let began_with = source::process(pid, &bytes);
+        late.extend(lint::too_late(pid, &began_with, &source::environment()));
+        settings.extend(began_with);
+    }
+    if arguments.file.is_empty() && arguments.tunables.is_empty() && arguments.pid.is_empty() {
         settings = source::environment();
     }
-    let findings = lint::check(&settings, glibc()?, max_map_count());
+    let mut findings = lint::check(&settings, glibc()?, max_map_count());
+    findings.extend(late);
     let mut text = String::new();
     for finding in &findings {
         let level = match finding.level {
@@ -59,7 +74,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<u8> {
         };
         text.push_str(&format!("{}: {level}: {}\n", finding.origin, finding.what));
     }
-    if settings.is_empty() {
+    if settings.is_empty() && findings.is_empty() {
         text.push_str("No setting of glibc's malloc there.\n");
     } else if findings.is_empty() {
         text.push_str(&format!("{} setting(s), no mistake found.\n", settings.len()));

@@ -51,6 +51,11 @@ impl Knob {
             .then(|| Value { shown: self.show(number), given: number.to_string() })
     }
 
+    /// `text` as records show it; `None` if the knob does not take it.
+    pub fn shows(&self, text: &str) -> Option<String> {
+        self.value(text).map(|value| value.shown)
+    }
+
     fn number(&self, text: &str) -> Option<u64> {
         match self.unit {
             Unit::Bytes => bytes(text),
@@ -105,7 +110,9 @@ impl Sizes {
     fn value(&self, list: &str) -> Option<Value> {
         let sizes: Vec<u64> = list.split('+').map(bytes).collect::<Option<_>>()?;
         let largest = bytes(&self.largest)?;
-        let fits = |size: &u64| (self.smallest..=largest).contains(size) && size.is_multiple_of(self.grain);
+        let fits = |size: &u64| {
+            (self.smallest..=largest).contains(size) && size.is_multiple_of(self.grain)
+        };
         let taken = sizes.len() <= self.most
             && sizes.iter().all(fits)
             && sizes.is_sorted_by(|smaller, larger| smaller < larger);

@@ -11,5 +11,5 @@ mod rules;
 pub mod source;
 
 pub use proof::{Proof, prove};
-pub use rules::{Finding, Level, check};
+pub use rules::{Finding, Level, check, too_late};
 pub use source::Setting;

@@ -99,6 +99,24 @@ pub fn check(settings: &[Setting], version: (u32, u32), max_maps: Option<u64>) -
     findings
 }
 
+/// Settings of `here` that the process `pid` did not begin with: they came too late.
+pub fn too_late(pid: u32, began_with: &[Setting], here: &[Setting]) -> Vec<Finding> {
+    let missing = |setting: &&Setting| {
+        let has = began_with.iter().any(|s| (&s.name, &s.value) == (&setting.name, &setting.value));
+        !has
+    };
+    let finding = |setting: &Setting| Finding {
+        level: Level::Mistake,
+        origin: format!("process {pid}"),
+        what: format!(
+            "{}={} was set too late: it began without it, and malloc reads the environment at the \
+             start only; start it again, or call mallopt in it",
+            setting.name, setting.value
+        ),
+    };
+    here.iter().filter(missing).map(finding).collect()
+}
+
 /// What is meant by a name that glibc does not read.
 fn misnamed(name: &str) -> Option<String> {
     if name == "GLIBC_TUNABLES" || ALIASES.iter().any(|(alias, _)| *alias == name) {
@@ -281,6 +299,15 @@ mod tests {
     #[test]
     fn a_threshold_far_down_is_a_risk_of_running_out_of_mappings() {
         only("MALLOC_MMAP_THRESHOLD_=4096\nMALLOC_TRIM_THRESHOLD_=8388608", "65530 here");
+    }
+
+    #[test]
+    fn what_a_process_did_not_begin_with_came_too_late() {
+        let here = source::file("env", "MALLOC_ARENA_MAX=2\nMALLOC_TOP_PAD_=65536\n");
+        let began = source::process(9, b"MALLOC_ARENA_MAX=2\0MALLOC_TOP_PAD_=1\0");
+        let found = too_late(9, &began, &here);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].what.contains("MALLOC_TOP_PAD_=65536 was set too late"), "{found:?}");
     }
 
     #[test]

@@ -43,7 +43,15 @@ pub fn tunables(text: &str) -> Vec<Setting> {
     setting(&format!("GLIBC_TUNABLES={value}"), "--tunables", None).into_iter().collect()
 }
 
-/// A systemd unit, a Dockerfile, or a file of `NAME=value` lines, by what is in it.
+/// What the process `pid` began with, by `/proc/<pid>/environ`.
+pub fn process(pid: u32, environment: &[u8]) -> Vec<Setting> {
+    let origin = format!("process {pid}");
+    let text = String::from_utf8_lossy(environment);
+    text.split('\0').filter_map(|pair| setting(pair, &origin, None)).collect()
+}
+
+/// A systemd unit, a Dockerfile, a script of the shell, a program that sets its own
+/// environment, or a file of `NAME=value` lines, by what is in it.
 pub fn file(name: &str, text: &str) -> Vec<Setting> {
     let lines = joined(text);
     let has = |start: &str| lines.iter().any(|(_, line)| line.trim_start().starts_with(start));
@@ -51,9 +59,73 @@ pub fn file(name: &str, text: &str) -> Vec<Setting> {
         unit(name, &lines)
     } else if lines.iter().any(|(_, line)| instruction(line, "FROM").is_some()) {
         dockerfile(name, &lines)
+    } else if lines.iter().any(|(_, line)| set_by_itself(line).is_some()) {
+        program(name, &lines)
+    } else if text.lines().next().is_some_and(|line| line.starts_with("#!") && line.contains("sh"))
+    {
+        shell(name, &lines)
     } else {
         plain(name, &lines)
     }
+}
+
+/// How programs set their own environment.
+const SETTERS: [&str; 7] =
+    ["os.environ[", "os.putenv(", "setenv(", "putenv(", "set_var(", "process.env.", "ENV["];
+
+/// `NAME=value` of a line in which a program sets its own environment.
+fn set_by_itself(line: &str) -> Option<String> {
+    let after = SETTERS.iter().find_map(|setter| Some(line.split_once(setter)?.1))?;
+    let after = after.trim_start_matches(['"', '\'', ' ']);
+    let end = after.find(|c: char| !c.is_ascii_alphanumeric() && c != '_')?;
+    let (name, rest) = after.split_at(end);
+    let value = rest.trim_start_matches(['"', '\'', ']', ' ', '=', ',', 'b']);
+    let value: String = value.chars().take_while(|c| !"\"'),; ".contains(*c)).collect();
+    (concerns(name) && !value.is_empty()).then(|| format!("{name}={value}"))
+}
+
+fn program(name: &str, lines: &[(usize, String)]) -> Vec<Setting> {
+    let late = "the program sets it itself, and malloc has read the environment before: set it \
+                where the program is started, or call mallopt";
+    let one = |(number, line): &(usize, String)| {
+        setting(&set_by_itself(line)?, &format!("{name}:{number}"), Some(late))
+    };
+    lines.iter().filter_map(one).collect()
+}
+
+/// A script of the shell: what is set on a line of its own and never exported stays in
+/// the shell; before a command, or exported, it reaches processes.
+fn shell(name: &str, lines: &[(usize, String)]) -> Vec<Setting> {
+    let exported = |variable: &str| {
+        let all = lines.iter().any(|(_, line)| line.starts_with("set -a"));
+        let named = |line: &str| {
+            line.strip_prefix("export ").is_some_and(|rest| {
+                words(rest).iter().any(|word| word.split('=').next() == Some(variable))
+            })
+        };
+        all || lines.iter().any(|(_, line)| named(line))
+    };
+    let mut settings = Vec::new();
+    for (number, line) in lines {
+        let (line, exports) = match line.strip_prefix("export ") {
+            Some(rest) => (rest, true),
+            None => (line.strip_prefix("exec ").unwrap_or(line), false),
+        };
+        let words = words(line.strip_prefix("env ").unwrap_or(line));
+        let is_setting = |word: &&String| {
+            let name = word.split_once('=').map_or("", |(name, _)| name);
+            !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+        };
+        let set: Vec<&String> = words.iter().take_while(is_setting).collect();
+        let alone = set.len() == words.len() && !exports;
+        for word in set {
+            let variable = word.split('=').next().unwrap_or_default();
+            let lost = alone && !exported(variable);
+            let why = lost.then_some("it is not exported, so no process gets it");
+            settings.extend(setting(word, &format!("{name}:{number}"), why));
+        }
+    }
+    settings
 }
 
 /// Lines with their numbers; one that ends in a backslash goes on in the next.
@@ -208,6 +280,47 @@ mod tests {
                 ("MALLOC_MMAP_MAX_", "1", false),
             ]
         );
+    }
+
+    #[test]
+    fn what_a_program_sets_in_its_own_environment_is_too_late() {
+        let python = "import os\nos.environ[\"MALLOC_TRIM_THRESHOLD_\"] = str(65536)\n\
+                      os.environ['MALLOC_ARENA_MAX'] = '2'\nos.environ['HOME'] = '/x'\n";
+        assert_eq!(
+            names(&file("a.py", python)),
+            [("MALLOC_TRIM_THRESHOLD_", "str(65536", false), ("MALLOC_ARENA_MAX", "2", false)]
+        );
+        let c = "int main() { setenv(\"MALLOC_TOP_PAD_\", \"65536\", 1); }\n";
+        assert_eq!(names(&file("a.c", c)), [("MALLOC_TOP_PAD_", "65536", false)]);
+        let rust =
+            "unsafe { std::env::set_var(\"GLIBC_TUNABLES\", \"glibc.malloc.arena_max=1\") };\n";
+        assert_eq!(
+            names(&file("a.rs", rust)),
+            [("GLIBC_TUNABLES", "glibc.malloc.arena_max=1", false)]
+        );
+    }
+
+    #[test]
+    fn a_shell_passes_on_what_is_exported_or_stands_before_a_command() {
+        let script = "#!/bin/sh\nMALLOC_ARENA_MAX=1\nexport MALLOC_TOP_PAD_=65536\n\
+                      MALLOC_MMAP_MAX_=0\nexport MALLOC_MMAP_MAX_\n\
+                      exec env MALLOC_TRIM_THRESHOLD_=1 ./server --port 1\n";
+        assert_eq!(
+            names(&file("run.sh", script)),
+            [
+                ("MALLOC_ARENA_MAX", "1", false),
+                ("MALLOC_TOP_PAD_", "65536", true),
+                ("MALLOC_MMAP_MAX_", "0", true),
+                ("MALLOC_TRIM_THRESHOLD_", "1", true),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_process_has_what_it_began_with() {
+        let settings = process(7, b"PATH=/bin\0MALLOC_ARENA_MAX=2\0");
+        assert_eq!(names(&settings), [("MALLOC_ARENA_MAX", "2", true)]);
+        assert_eq!(settings[0].origin, "process 7");
     }
 
     #[test]

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::calls::{Call, Event};
+use super::held::Held;
 use super::image::{Image, Images, Library};
 use super::process;
 use super::sys::Pid;
@@ -36,20 +37,14 @@ impl Counts {
     }
 }
 
-/// Different lengths of mappings that are told apart.
-pub const MAX_LENGTHS: usize = 4096;
-
 /// Counted calls by phase.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Syscalls {
     /// Phase 0 is what comes before any marker; a marker anywhere in the tree
     /// starts its phase for the whole tree.
     pub phases: BTreeMap<u32, Counts>,
-    /// How often the break was lowered.
-    pub trims: u64,
-    /// Lengths given to `munmap`, in bytes, and how often; of the first
-    /// [`MAX_LENGTHS`] different ones.
-    pub unmapped: BTreeMap<u64, u64>,
+    /// What they say that the tree held.
+    pub held: Held,
 }
 
 impl Syscalls {
@@ -77,6 +72,8 @@ pub(super) struct Ledger {
     /// Calls of `brk` whose growth could not be read.
     unread_breaks: u64,
     os_page: u64,
+    /// Memory calls so far.
+    calls: u64,
 }
 
 /// What is in a [`Ledger`] at the end.
@@ -102,18 +99,22 @@ impl Ledger {
             started: false,
             unread_breaks: 0,
             os_page: super::sys::os_page(),
+            calls: 0,
         }
     }
 
     /// `thread` is stopped at the entry of a watched call.
     pub(super) fn stopped(&mut self, thread: Pid, event: Event) {
         match event {
-            Event::Memory(call, argument) => {
+            Event::Memory(call, argument, block) => {
                 self.images.call(thread);
+                self.calls += 1;
                 let bytes =
                     if call == Call::Brk { self.growth(thread, argument) } else { argument };
-                if call == Call::Munmap {
-                    self.unmapped(argument);
+                match call {
+                    Call::Mmap if block => self.syscalls.held.map(argument),
+                    Call::Munmap => self.syscalls.held.unmap(argument, self.calls),
+                    _ => {}
                 }
                 self.syscalls.phases.entry(self.phase).or_default().add(call, bytes);
             }
@@ -153,21 +154,13 @@ impl Ledger {
         if wanted == 0 {
             return 0;
         }
-        let Some(end) = process::heap_end(thread, wanted) else {
+        let Some((begin, end)) = process::heap(thread, wanted) else {
             self.unread_breaks += 1;
             return 0;
         };
-        self.syscalls.trims += u64::from(wanted < end);
+        self.syscalls.held.heap(begin, end, wanted);
         let page = self.os_page;
         wanted.saturating_add(page - 1).saturating_sub(end) / page * page
-    }
-
-    /// A mapping of `length` bytes goes.
-    fn unmapped(&mut self, length: u64) {
-        let lengths = &mut self.syscalls.unmapped;
-        if lengths.len() < MAX_LENGTHS || lengths.contains_key(&length) {
-            *lengths.entry(length).or_default() += 1;
-        }
     }
 
     /// A look at running processes, for the case that a signal ends them.

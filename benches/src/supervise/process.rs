@@ -104,15 +104,15 @@ pub(super) fn is_secure(thread: Pid) -> bool {
     words.chunks_exact(2).any(|pair| pair[0] == AT_SECURE && pair[1] != 0)
 }
 
-/// Where the heap of `brk` ends, up to a whole OS page, for a thread that is
+/// Where the heap of `brk` begins and ends, up to a whole OS page, for a thread that is
 /// stopped at the entry of `brk(wanted)`. The kernel names each mapping that
 /// reaches into the heap; mappings are listed in ascending order, and only as many
 /// as are asked for, so that small reads that stop early are cheap.
-pub(super) fn heap_end(thread: Pid, wanted: u64) -> Option<u64> {
+pub(super) fn heap(thread: Pid, wanted: u64) -> Option<(u64, u64)> {
     const READ: usize = 512;
     let mut file = fs::File::open(format!("/proc/{thread}/maps")).ok()?;
     let mut text = Vec::with_capacity(4 * READ);
-    let (mut parsed, mut heap_end) = (0, None);
+    let (mut parsed, mut heap): (_, Option<(u64, u64)>) = (0, None);
     'file: loop {
         let start = text.len();
         text.resize(start + READ, 0);
@@ -126,13 +126,13 @@ pub(super) fn heap_end(thread: Pid, wanted: u64) -> Option<u64> {
             parsed += length + 1;
             let (begin, end) = range(line)?;
             if line.ends_with(b"[heap]") {
-                heap_end = Some(end);
+                heap = Some((heap.map_or(begin, |heap| heap.0), end));
             } else if begin >= wanted {
                 break 'file;
             }
         }
     }
-    heap_end.or_else(|| heap_start(thread))
+    heap.or_else(|| heap_start(thread).map(|start| (start, start)))
 }
 
 /// `start_brk` of `/proc/<pid>/stat`: where the heap is, if it is still empty.

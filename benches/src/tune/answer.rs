@@ -6,9 +6,9 @@ use brkpoint_reports::tuning::{Advice, Answer, Contender, Spelling};
 
 use super::search::named;
 use super::{Facts, Found, Missing, Outcome, Request, Tried, Verdict};
-use crate::engine::Arm;
+use crate::engine::{Arm, Engines};
 use crate::plan::Entry;
-use crate::supervise::Syscalls;
+use crate::supervise::{Held, Syscalls};
 
 /// The parameter of `mallopt` for each knob of glibc that has one (malloc.h).
 const MALLOPT: [(&str, &str); 5] = [
@@ -54,7 +54,7 @@ pub fn answer(request: &Request, outcome: &Outcome) -> Answer {
         reference: cell(reference, Role::Reference),
         recommended: won.map(|one| cell(&one.arm, Role::Candidate)),
         spellings: won.map_or(Vec::new(), |one| spellings(&one.arm)),
-        facts: won.map_or(Vec::new(), |one| facts(found, one)),
+        facts: won.map_or(Vec::new(), |one| facts(reference, found, one)),
         contenders: confirmed
             .duels
             .iter()
@@ -70,7 +70,8 @@ pub fn answer(request: &Request, outcome: &Outcome) -> Answer {
         rounds: confirmed.rounds,
         tried: brkpoint_reports::tuning::Tried {
             all: found.tried.len(),
-            counted: count(&|one| one.facts.is_some()),
+            counted: count(&|one| one.calls.is_some()),
+            inferred: count(&|one| one.facts.is_some() && one.calls.is_none()),
             timed: count(&|one| !one.ratios.is_empty()),
             readmitted: count(&|one| one.readmitted && !one.ratios.is_empty()),
         },
@@ -79,10 +80,11 @@ pub fn answer(request: &Request, outcome: &Outcome) -> Answer {
 }
 
 /// Why `one` is better than the reference, in what was counted.
-fn facts(found: &Found, one: &Tried) -> Vec<String> {
+fn facts(reference: &Arm, found: &Found, one: &Tried) -> Vec<String> {
     let Some(facts) = &one.facts else { return Vec::new() };
     let calls = one.calls.as_ref();
-    let story = calls.into_iter().flat_map(|calls| story(&found.calls, calls));
+    let before = (reference, &found.calls);
+    let story = calls.into_iter().flat_map(|calls| story(before, (&one.arm, calls)));
     std::iter::once(why(&found.reference, facts)).chain(story).collect()
 }
 
@@ -105,27 +107,82 @@ pub fn why(before: &Facts, after: &Facts) -> String {
 /// Mappings of at least this many bytes stand for blocks beyond glibc's threshold.
 const LARGE: u64 = 128 << 10;
 
+/// An engine under its settings, and its memory calls.
+pub type Counted<'a> = (&'a Arm, &'a Syscalls);
+
 /// What the memory calls themselves tell, `before` and `after`: blocks that were
-/// mapped and unmapped, and heaps that were trimmed.
-pub fn story(before: &Syscalls, after: &Syscalls) -> Vec<String> {
-    let large = |calls: &Syscalls| -> u64 { calls.unmapped.range(LARGE..).map(|(_, n)| n).sum() };
+/// mapped and unmapped, heaps that were trimmed, what was held, and what became of
+/// glibc's threshold.
+pub fn story(before: Counted<'_>, after: Counted<'_>) -> Vec<String> {
+    let held = (&before.1.held, &after.1.held);
+    let size = |bytes: u64| human(bytes as f64, Unit::Bytes);
     let mut lines = Vec::new();
-    let (least, most) = (before.unmapped.range(LARGE..).next(), before.unmapped.last_key_value());
-    if let (Some((least, _)), Some((most, _)), true) = (least, most, large(before) != large(after))
+    let large = |held: &Held| -> u64 { held.unmapped.range(LARGE..).map(|(_, n)| n).sum() };
+    let (least, most) = (held.0.unmapped.range(LARGE..).next(), held.0.unmapped.last_key_value());
+    if let (Some((least, _)), Some((most, _)), true) = (least, most, large(held.0) != large(held.1))
     {
-        let size = |bytes: &u64| human(*bytes as f64, Unit::Bytes);
         lines.push(format!(
             "mappings of 128 KiB or more given back: {} ({} to {}) -> {}",
-            large(before),
-            size(least),
-            size(most),
-            large(after)
+            large(held.0),
+            size(*least),
+            size(*most),
+            large(held.1)
         ));
     }
-    if before.trims != after.trims {
-        lines.push(format!("the break was lowered: {} -> {} times", before.trims, after.trims));
+    if held.0.trims != held.1.trims {
+        let lowered = |held: &Held| match held.trims {
+            0 => "0".to_owned(),
+            trims => format!("{trims} (by {} in all)", size(held.lowered)),
+        };
+        lines.push(format!(
+            "the break was lowered: {} -> {} times",
+            lowered(held.0),
+            lowered(held.1)
+        ));
+    }
+    if let (Some(one), Some(other)) = (threshold(before), threshold(after))
+        && one != other
+    {
+        lines.push(format!("the mmap threshold: {one} -> {other}"));
+    }
+    let holds = |held: &Held| (held.heap_peak, held.heap_end, held.mapped_peak);
+    if holds(held.0) != holds(held.1) {
+        lines.push(format!(
+            "held by the heap at the most {} -> {}, at the end {} -> {}; in mapped blocks at the most \
+             {} -> {}",
+            size(held.0.heap_peak),
+            size(held.1.heap_peak),
+            size(held.0.heap_end),
+            size(held.1.heap_end),
+            size(held.0.mapped_peak),
+            size(held.1.mapped_peak)
+        ));
     }
     lines
+}
+
+/// What glibc's mmap threshold did: it slides unless a knob that freezes it is set.
+/// `None` of another engine.
+fn threshold((arm, calls): Counted<'_>) -> Option<String> {
+    let engine = Engines::builtin().get(&arm.engine).filter(|engine| engine.built_in)?;
+    let size = |bytes: u64| human(bytes as f64, Unit::Bytes);
+    let frozen = |knob: &String| engine.knob(knob).is_some_and(|knob| knob.disables.is_some());
+    if arm.settings.keys().any(frozen) {
+        let set = arm.settings.get("mmap_threshold").cloned();
+        return Some(format!("fixed at {}", set.unwrap_or_else(|| "its default".to_owned())));
+    }
+    let slides = &calls.held.slides;
+    Some(match (slides.first(), slides.last()) {
+        (Some(first), Some(last)) => format!(
+            "slid {} time{}, at call {} to {} and in the end to {}",
+            slides.len(),
+            if slides.len() == 1 { "" } else { "s" },
+            first.0,
+            size(first.1),
+            size(last.1)
+        ),
+        _ => "stayed at 128 KiB".to_owned(),
+    })
 }
 
 /// Every spelling of the settings of `arm` that applies, the shortest first.
@@ -239,22 +296,31 @@ mod tests {
     }
 
     #[test]
-    fn the_story_tells_of_mappings_and_trims_that_changed_and_of_no_others() {
-        let calls = |trims, unmapped: &[(u64, u64)]| Syscalls {
-            trims,
-            unmapped: unmapped.iter().copied().collect(),
-            ..Syscalls::default()
+    fn the_story_tells_of_what_changed_and_of_nothing_else() {
+        let calls = |trims, unmapped: &[(u64, u64)], slides: &[(u64, u64)]| {
+            let mut calls = Syscalls::default();
+            calls.held.trims = trims;
+            calls.held.lowered = trims << 20;
+            calls.held.unmapped = unmapped.iter().copied().collect();
+            calls.held.slides = slides.to_vec();
+            calls
         };
-        let before = calls(50, &[(4096, 9), (200 << 10, 30), (464 << 10, 12)]);
-        let told = story(&before, &calls(0, &[(4096, 7)]));
+        let default = arm("", "");
+        let mut set = arm("", "");
+        set.settings.insert("mmap_threshold".into(), "1M".into());
+        let slides = [(57, 200 << 10), (90, 464 << 10)];
+        let before = calls(50, &[(4096, 9), (200 << 10, 30), (464 << 10, 12)], &slides);
+        let told = story((&default, &before), (&set, &calls(0, &[(4096, 7)], &[])));
         assert_eq!(
             told,
             [
                 "mappings of 128 KiB or more given back: 42 (200 KiB to 464 KiB) -> 0",
-                "the break was lowered: 50 -> 0 times"
+                "the break was lowered: 50 (by 50.0 MiB in all) -> 0 times",
+                "the mmap threshold: slid 2 times, at call 57 to 200 KiB and in the end to 464 KiB \
+                 -> fixed at 1M",
             ]
         );
-        assert!(story(&before, &before).is_empty());
+        assert!(story((&default, &before), (&default, &before)).is_empty());
     }
 
     #[test]

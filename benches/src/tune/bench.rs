@@ -81,6 +81,11 @@ impl<'a> Bench<'a> {
         Entry { arm, role }.cell(&self.request.work)
     }
 
+    /// The program whose processes are measured.
+    pub(super) fn worker(&self) -> &'a Path {
+        self.worker
+    }
+
     /// How much of the budget is left.
     pub(super) fn left(&self) -> Duration {
         self.request.budget.saturating_sub(self.started.elapsed())

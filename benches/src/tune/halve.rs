@@ -1,4 +1,4 @@
-//! The field in interleaved timed rounds, half of it after each rung.
+//! The field in interleaved timed rounds, half of it out after each rung.
 
 use brkpoint_reports::margin;
 use brkpoint_reports::record::{Metric, Pass, Role};
@@ -7,6 +7,7 @@ use rand_pcg::Pcg64Mcg;
 
 use super::TuneError;
 use super::bench::{Bench, Taken};
+use super::cross;
 use super::decide::Ratios;
 use super::search::{FINALISTS, Standing, TOO_MUCH, Tried};
 use super::wild;
@@ -22,7 +23,7 @@ const LEAST_ROUNDS: u32 = 3;
 pub(super) fn halve(
     bench: &mut Bench<'_>,
     standing: &Standing<'_>,
-    tried: &mut [Tried],
+    tried: &mut Vec<Tried>,
     order: &mut Pcg64Mcg,
 ) -> Result<Vec<usize>, TuneError> {
     let drawn = wild::draw(tried, order);
@@ -59,6 +60,18 @@ pub(super) fn halve(
         let followers = wild::follow(tried, &did_well);
         readmit(bench, standing, tried, &followers)?;
         field.extend(followers.into_iter().filter(|&i| tried[i].out.is_none()));
+    }
+    let crossed = cross::combine(bench, standing, tried)?;
+    if !crossed.is_empty() {
+        field.extend(crossed);
+        for _ in 0..MOST_ROUNDS {
+            if bench.past(HALVED_BY) || !timed_round(bench, standing, tried, &field, round, order)?
+            {
+                break;
+            }
+            round += 1;
+        }
+        field.retain(|&i| tried[i].out.is_none());
     }
     rank(&mut field, tried);
     // The best in any case: that the default is best is for the confirmation to

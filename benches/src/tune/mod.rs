@@ -4,10 +4,12 @@
 //! grid      the table of engines -> configurations
 //! tunables  what the running C library knows, and what it made of an environment
 //! bench     one process at a time, recorded, until the time is up
+//! between   what two configurations do alike, those between them need not show
 //! prune     counts and peak memory -> which configurations need no timing
 //! search    count every configuration, leave out what counts rule out
 //! wild      ... but time some of those, too, since counts may be wrong
 //! halve     interleaved timed rounds, the worse half out after each rung
+//! cross     the best joint configurations with the best of the other knobs
 //! confirm   the finalists against the reference, in fresh interleaved rounds
 //! decide    paired samples -> a setting, the default, or undecided
 //! answer    what was found, in words and in every spelling
@@ -19,7 +21,9 @@
 
 pub mod answer;
 mod bench;
+mod between;
 mod confirm;
+mod cross;
 mod decide;
 mod grid;
 mod halve;

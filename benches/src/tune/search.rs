@@ -9,6 +9,7 @@ use rand::seq::SliceRandom;
 use rand_pcg::Pcg64Mcg;
 
 use super::bench::{Bench, Taken};
+use super::between::Grid;
 use super::halve;
 use super::prune::Facts;
 use super::{Objective, Request, TuneError, differs};
@@ -156,7 +157,8 @@ pub(super) fn search(
         notes.push("the output varies from run to run, so it is not compared".to_owned());
     }
     let mut order = Pcg64Mcg::seed_from_u64(request.seed);
-    count(bench, request, (&standard, &facts), &mut tried, &mut order)?;
+    let standing = Standing { request, reference, standard: &standard, facts: &facts };
+    count(bench, &standing, &mut tried, &mut order)?;
     let uncounted = tried.iter().filter(|one| one.facts.is_none() && one.out.is_none()).count();
     let failed: Vec<&Tried> = tried.iter().filter(|one| one.failed).collect();
     if let Some(first) = failed.first() {
@@ -175,7 +177,6 @@ pub(super) fn search(
         ));
     }
     leave_out(request, &facts, reference, &mut tried);
-    let standing = Standing { request, reference, standard: &standard, facts: &facts };
     let finalists = halve::halve(bench, &standing, &mut tried, &mut order)?;
     Ok(Found { run, reference: facts, calls, standard, wall_s, tried, finalists, notes })
 }
@@ -234,45 +235,66 @@ pub(crate) fn counted(measured: &Measured) -> Facts {
 /// corner of the grid for last.
 fn count(
     bench: &mut Bench<'_>,
-    request: &Request,
-    (standard, reference): (&Standard, &Facts),
+    standing: &Standing<'_>,
     tried: &mut [Tried],
     order: &mut Pcg64Mcg,
 ) -> Result<(), TuneError> {
-    // Less memory alone makes nothing faster: then it need not be measured.
-    let for_speed = matches!(request.objective, Objective::Time | Objective::Faults);
     let mut turns: Vec<usize> = (0..tried.len()).filter(|&i| tried[i].out.is_none()).collect();
     turns.shuffle(order);
+    let grid = Grid::of(tried);
+    grid.ends_first(&mut turns);
     for turn in turns {
         if bench.past(COUNTED_BY) {
             break;
         }
-        let one = &mut tried[turn];
-        let Taken::Measured(counts) = bench.take(&one.arm, Role::Candidate, Pass::Counts, 0)?
-        else {
-            break;
-        };
-        one.fail(standard.error(&counts));
-        if one.failed {
+        if let Some((one, other)) = grid.between(turn, tried) {
+            let why = format!(
+                "between {} and {}, which do the same",
+                named(&tried[one].arm),
+                named(&tried[other].arm)
+            );
+            tried[turn].facts = tried[one].facts;
+            tried[turn].prune(why);
             continue;
         }
-        one.calls = counts.syscalls.clone();
-        let facts = counted(&counts);
-        let own = one.arm.engine == request.reference && !one.blind;
-        if for_speed && own && !facts.gains_on(&Facts { peak_bytes: None, ..*reference }) {
-            one.facts = Some(facts);
-            one.prune("calls and faults no less than the default".to_owned());
-            continue;
-        }
-        let Taken::Measured(memory) = bench.take(&one.arm, Role::Candidate, Pass::Memory, 0)?
-        else {
+        if !count_one(bench, standing, &mut tried[turn])? {
             break;
-        };
-        one.fail(standard.error(&memory));
-        let peak_bytes = memory.metrics.get(&Metric::PeakRssBytes).copied();
-        one.facts = Some(Facts { peak_bytes, ..facts });
+        }
     }
     Ok(())
+}
+
+/// Counts a configuration, and measures its peak memory unless its counts leave it out.
+/// `false`: the time is up.
+pub(super) fn count_one(
+    bench: &mut Bench<'_>,
+    standing: &Standing<'_>,
+    one: &mut Tried,
+) -> Result<bool, TuneError> {
+    let Taken::Measured(counts) = bench.take(&one.arm, Role::Candidate, Pass::Counts, 0)? else {
+        return Ok(false);
+    };
+    one.fail(standing.standard.error(&counts));
+    if one.failed {
+        return Ok(true);
+    }
+    one.calls = counts.syscalls.clone();
+    let facts = counted(&counts);
+    // Less memory alone makes nothing faster: then it need not be measured.
+    let for_speed = matches!(standing.request.objective, Objective::Time | Objective::Faults);
+    let own = one.arm.engine == standing.reference.engine && !one.blind;
+    if for_speed && own && !facts.gains_on(&Facts { peak_bytes: None, ..*standing.facts }) {
+        one.facts = Some(facts);
+        one.prune("calls and faults no less than the default".to_owned());
+        return Ok(true);
+    }
+    let Taken::Measured(memory) = bench.take(&one.arm, Role::Candidate, Pass::Memory, 0)? else {
+        return Ok(false);
+    };
+    one.fail(standing.standard.error(&memory));
+    let peak_bytes = memory.metrics.get(&Metric::PeakRssBytes).copied();
+    one.facts = Some(Facts { peak_bytes, ..facts });
+    Ok(true)
 }
 
 /// Leaves out what cannot be the answer.

@@ -145,6 +145,8 @@ pub struct Tried {
     pub all: usize,
     /// Those whose calls and faults were counted.
     pub counted: usize,
+    /// Those that lie between two which count alike, and so were not counted.
+    pub inferred: usize,
     /// Those that were timed.
     pub timed: usize,
     /// Of these, those that counts alone would have left out.

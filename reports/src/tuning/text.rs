@@ -70,10 +70,11 @@ pub fn to_text(answer: &Answer) -> String {
     put(
         &mut out,
         format_args!(
-            "\n{} configurations: {} counted, {} timed ({} of them though their counts spoke \
-             against them), {} confirmed.",
+            "\n{} configurations: {} counted, {} known to do what their neighbours do, {} timed \
+             ({} of them though their counts spoke against them), {} confirmed.",
             tried.all,
             tried.counted,
+            tried.inferred,
             tried.timed,
             tried.readmitted,
             answer.contenders.len()
