@@ -121,6 +121,15 @@ pub fn one(
     for image in seen.images.iter().filter(|image| !image.covered()) {
         measured.not_covered.push(image.to_string());
     }
+    for image in seen.images.iter().filter(|image| image.main) {
+        if let Some(library) = &image.own_malloc {
+            measured.notes.push(format!(
+                "{} is linked with {library}: settings of {} do not reach that",
+                image.executable.display(),
+                arm.engine
+            ));
+        }
+    }
     if seen.killed_descendants > 0 {
         measured.notes.push(format!(
             "{} process(es) still ran when the command ended and were killed",

@@ -23,6 +23,9 @@ pub struct Image {
     /// Why the library answered for none of its calls, as far as can be told;
     /// `None`: it was mapped, or none was asked for.
     pub not_covered: Option<String>,
+    /// Where no library was asked for: one that is known to bring a malloc of its own and
+    /// was mapped.
+    pub own_malloc: Option<String>,
 }
 
 impl Image {
@@ -161,7 +164,9 @@ impl Images {
     fn image(&self, thread: Pid, process: Pid) -> Option<Image> {
         let executable = process::executable(thread)?;
         let not_covered = self.library.as_ref().and_then(|library| why_not(library, thread));
-        Some(Image { executable, main: process == self.main, not_covered })
+        let maps = || process::maps(thread).unwrap_or_default();
+        let own_malloc = if self.library.is_none() { own_malloc(&maps()) } else { None };
+        Some(Image { executable, main: process == self.main, not_covered, own_malloc })
     }
 
     fn add(&mut self, image: Image) {
@@ -231,6 +236,20 @@ fn why_not(library: &Library, thread: Pid) -> Option<String> {
     Some(reason.to_owned())
 }
 
+/// Libraries that programs are linked with for their malloc.
+const ALLOCATORS: [&str; 5] =
+    ["libjemalloc.so", "libtcmalloc", "libmimalloc.so", "libhoard.so", "libsnmalloc"];
+
+/// The file name of such a library among a process's mappings.
+fn own_malloc(maps: &[u8]) -> Option<String> {
+    let names = maps.split(|&b| b == b'\n').filter_map(|line| line.rsplit(|&b| b == b'/').next());
+    let is_one = |name: &&[u8]| ALLOCATORS.iter().any(|start| name.starts_with(start.as_bytes()));
+    names
+        .filter(|name| !name.contains(&b' '))
+        .find(is_one)
+        .map(|name| String::from_utf8_lossy(name).into_owned())
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ElfKind {
     Dynamic,
@@ -270,6 +289,16 @@ mod tests {
         images.look_round();
         images.look_round();
         images.finish()
+    }
+
+    #[test]
+    fn a_program_that_brings_its_own_malloc_is_known_by_its_library() {
+        let maps = "55d0-55d1 r--p 00000000 fd:01 7 /usr/bin/redis-server\n\
+                    7f00-7f01 r-xp 00000000 fd:01 9 /usr/lib/x86_64-linux-gnu/libjemalloc.so.2\n\
+                    7f02-7f03 rw-p 00000000 00:00 0 \n7f04-7f05 r-xp 0 fd:01 3 /lib/libc.so.6\n";
+        assert_eq!(own_malloc(maps.as_bytes()).as_deref(), Some("libjemalloc.so.2"));
+        assert_eq!(own_malloc(b"7f04-7f05 r-xp 0 fd:01 3 /lib/libc.so.6\n"), None);
+        assert_eq!(own_malloc(b"7f0-7f1 r-xp 0 fd:01 3 /opt/libjemalloc.so/notes\n"), None);
     }
 
     #[test]

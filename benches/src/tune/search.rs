@@ -144,8 +144,7 @@ pub(super) fn search(
     let arms = std::iter::once((reference, Role::Reference))
         .chain(tried.iter().map(|one| (&one.arm, Role::Candidate)));
     let run = bench.begin("search", arms)?;
-    let (facts, calls, standard, wall_s) = first(bench, request, reference)?;
-    let mut notes = Vec::new();
+    let (facts, calls, standard, wall_s, mut notes) = first(bench, request, reference)?;
     if Duration::from_secs_f64(wall_s) < SHORT {
         notes.push(format!(
             "one run takes {:.1} ms, most of which is the start of a process: a longer input would \
@@ -186,7 +185,7 @@ fn first(
     bench: &mut Bench<'_>,
     request: &Request,
     reference: &Arm,
-) -> Result<(Facts, Syscalls, Standard, f64), TuneError> {
+) -> Result<(Facts, Syscalls, Standard, f64, Vec<String>), TuneError> {
     let mut seen = Vec::new();
     for pass in [Pass::Time, Pass::Counts, Pass::Memory] {
         match bench.take(reference, Role::Reference, pass, 0)? {
@@ -217,7 +216,7 @@ fn first(
     let facts = Facts { peak_bytes: peak, ..counted(counts) };
     let wall_s = time.metrics.get(&Metric::WallS).copied().unwrap_or_default();
     let calls = counts.syscalls.clone().unwrap_or_default();
-    Ok((facts, calls, Standard { exit: time.exit, digest }, wall_s))
+    Ok((facts, calls, Standard { exit: time.exit, digest }, wall_s, counts.notes.clone()))
 }
 
 /// What a counts pass showed.

@@ -21,7 +21,7 @@ pub(super) fn front(answer: &Answer, points: &[Point]) -> Option<Plot> {
         .iter()
         .filter_map(|point| {
             Some(Spot {
-                label: named(&point.cell),
+                label: label(answer, point),
                 tip: tip(answer, point),
                 kind: kind(answer, point),
                 cost: cost(point)?,
@@ -110,6 +110,15 @@ fn kind(answer: &Answer, point: &Point) -> Kind {
         _ if Some(&point.cell) == answer.recommended.as_ref() => Kind::Recommended,
         _ if point.confirmed => Kind::Confirmed,
         _ => Kind::Searched,
+    }
+}
+
+/// The settings alone, where the engine goes without saying.
+fn label(answer: &Answer, point: &Point) -> String {
+    match point.cell.role {
+        Role::Reference => "default".to_owned(),
+        _ if point.cell.engine != answer.reference.engine => named(&point.cell),
+        _ => point.cell.spelling()[point.cell.engine.len()..].trim_start_matches(':').to_owned(),
     }
 }
 

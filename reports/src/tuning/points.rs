@@ -89,24 +89,28 @@ pub(super) fn knobs(
             }
         }
     }
-    // How far apart the best of each value and the best without the knob are.
-    let spread = |knob: &String, values: &[&String]| -> f64 {
-        let mut bests: Vec<f64> = Vec::new();
-        for value in values.iter().map(|value| Some(*value)).chain([None]) {
-            let with = points.iter().filter(|p| p.cell.engine == engine);
-            let with = with.filter(|p| p.cell.settings.get(knob) == value);
-            bests.extend(with.filter_map(of).filter(|v| *v > 0.0).reduce(f64::min));
+    let own: Vec<&Point> = points.iter().filter(|point| point.cell.engine == engine).collect();
+    // The most that this knob changes, all others being equal.
+    let strength = |knob: &String| -> f64 {
+        let others = |point: &Point| {
+            let mut settings = point.cell.settings.clone();
+            settings.remove(knob);
+            settings
+        };
+        let mut ends: BTreeMap<BTreeMap<String, String>, (f64, f64)> = BTreeMap::new();
+        for point in &own {
+            let Some(value) = of(point).filter(|value| *value > 0.0) else { continue };
+            let (least, most) = ends.entry(others(point)).or_insert((value, value));
+            (*least, *most) = (least.min(value), most.max(value));
         }
-        let least = bests.iter().copied().fold(f64::INFINITY, f64::min);
-        let most = bests.iter().copied().fold(0.0, f64::max);
-        if least > 0.0 && least.is_finite() { (most / least).ln() } else { 0.0 }
+        ends.values().map(|(least, most)| (most / least).ln()).fold(0.0, f64::max)
     };
     let mut knobs: Vec<(f64, String, Vec<String>)> = values
         .into_iter()
         .map(|(knob, mut values)| {
             values.sort_by(|a, b| order(a).total_cmp(&order(b)).then(a.cmp(b)));
             let values_owned = values.iter().map(|v| (*v).clone()).collect();
-            (spread(knob, &values), knob.clone(), values_owned)
+            (strength(knob), knob.clone(), values_owned)
         })
         .collect();
     knobs.sort_by(|a, b| b.0.total_cmp(&a.0));
@@ -136,6 +140,37 @@ fn order(value: &str) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_knob_comes_first_that_changes_most_with_all_others_equal() {
+        let point = |settings: &[(&str, &str)], faults: f64| Point {
+            cell: Cell {
+                engine: "glibc".into(),
+                version: String::new(),
+                settings: settings.iter().map(|&(k, v)| (k.into(), v.into())).collect(),
+                workload: "w".into(),
+                role: if settings.is_empty() { Role::Reference } else { Role::Candidate },
+            },
+            cost: None,
+            rounds: 0,
+            memory: None,
+            faults: Some(faults),
+            confirmed: false,
+        };
+        let points = [
+            point(&[], 1000.0),
+            point(&[("alone", "1")], 1010.0),
+            point(&[("m", "1M")], 5000.0),
+            point(&[("m", "128K")], 6000.0),
+            point(&[("m", "1M"), ("t", "8M")], 100.0),
+            point(&[("t", "8M")], 1100.0),
+        ];
+        let knobs = knobs(&points, "glibc", &|point| point.faults);
+        let names: Vec<&str> = knobs.iter().map(|(knob, _)| knob.as_str()).collect();
+        // t: 5,000 to 100 beside m=1M; m: 1,100 to 100 beside t=8M; alone: nothing.
+        assert_eq!(names, ["t", "m", "alone"]);
+        assert_eq!(knobs[1].1, ["128K", "1M"]);
+    }
 
     #[test]
     fn values_stand_in_the_order_of_their_size() {
