@@ -60,6 +60,9 @@ for (const head of all('th')) if (!head.scope) unlabelled.push(head.outerHTML.sl
 for (const e of all('main *')) {
   if (box(e).right > innerWidth + 1 && !e.closest('.scroll') && !e.closest('svg')) unfit.push(name(e));
 }
+for (const cell of all('th, td')) {
+  if (cell.scrollWidth > cell.clientWidth + 1) unfit.push('cell ' + name(cell));
+}
 const levels = all('h1, h2, h3, h4').map(h => +h.tagName[1]);
 levels.forEach((level, i) => { if (level > (i ? levels[i - 1] : 0) + 1) badHeadings.push(level); });
 
