@@ -31,6 +31,12 @@ impl Package {
         Package { name: "brkpoint-malloc".into(), files: vec!["libbrkpoint_malloc.so".into()] }
     }
 
+    /// The library that records a program's calls.
+    fn recorder() -> Package {
+        let files = vec!["libbrkpoint_recorder.so".into()];
+        Package { name: "brkpoint-recorder".into(), files }
+    }
+
     fn linked() -> Package {
         Package { name: "brkpoint-linked".into(), files: LINKED.map(worker).into() }
     }
@@ -74,11 +80,18 @@ fn main() {
     let build = Build::new();
     watch(&here.join("build.rs"));
     println!("cargo::rustc-env=BUILT_VERSION={}", version(root));
-    for ours in ["Cargo.toml", "Cargo.lock", "allocator", "reports/src", "workloads/src"] {
+    for ours in [
+        "Cargo.toml",
+        "Cargo.lock",
+        "allocator",
+        "reports/src",
+        "workloads/src",
+        "workloads/recorder",
+    ] {
         watch(&root.join(ours));
     }
     watch(&here.join("worker"));
-    let ours = [Package::ours()];
+    let ours = [Package::ours(), Package::recorder()];
     build.run(root, &ours);
 
     let asked = |feature: &str| env::var_os(format!("CARGO_FEATURE_{feature}")).is_some();

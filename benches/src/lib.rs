@@ -15,6 +15,8 @@
 //! explain    the textbook on malloc, each claim tried in fresh processes
 //! lint       the known mistakes in settings, and whether they take effect
 //! tune       the search for the settings that a program should run with
+//! fidelity   a recorded program, run once more, beside its replay
+//! profile    what is in a trace, and a trace of a part of it
 //! journal    the record file, appended a line at a time
 //! machine, version    where and by what it was measured
 //! ```
@@ -26,12 +28,14 @@ pub mod cli;
 pub mod conformance;
 pub mod engine;
 pub mod explain;
+pub mod fidelity;
 pub mod journal;
 pub mod lint;
 pub mod machine;
 pub mod measure;
 pub mod plan;
 pub mod printed;
+pub mod profile;
 pub mod runner;
 pub mod service;
 pub mod supervise;

@@ -87,7 +87,7 @@ pub fn one(
     let mut launch = launch(arm, work, pass, conditions, executable);
     let service = match work {
         Work::Command { service, .. } => service.as_ref(),
-        Work::Synthetic { .. } => None,
+        Work::Synthetic { .. } | Work::Trace { .. } => None,
     };
     let leash = service.map(|_| Leash::default());
     launch.leash.clone_from(&leash);
@@ -137,7 +137,7 @@ pub fn one(
         ));
     }
     match work {
-        Work::Synthetic { .. } => driven(&mut measured, &seen, pass, arm),
+        Work::Synthetic { .. } | Work::Trace { .. } => driven(&mut measured, &seen, pass, arm),
         Work::Command { .. } => whole(&mut measured, &seen, pass),
     }
     match window {
@@ -188,6 +188,10 @@ fn launch(arm: &Arm, work: &Work, pass: Pass, conditions: Conditions, executable
             let args = worker::run_arguments(name, pass, conditions.seed, *scale);
             (arm.program.as_deref().unwrap_or(executable).into(), args, None)
         }
+        Work::Trace { path, options, .. } => {
+            let args = worker::replay_arguments(path, pass, *options);
+            (arm.program.as_deref().unwrap_or(executable).into(), args, None)
+        }
         Work::Command { program, args, stdin, .. } => {
             (program.clone(), args.clone(), stdin.clone())
         }
@@ -201,6 +205,7 @@ fn launch(arm: &Arm, work: &Work, pass: Pass, conditions: Conditions, executable
         timeout: Some(conditions.timeout),
         library: arm.library.clone(),
         tracer: Tracer::Auto,
+        inside: None,
         leash: None,
     }
 }
@@ -209,7 +214,7 @@ fn launch(arm: &Arm, work: &Work, pass: Pass, conditions: Conditions, executable
 fn counted(seen: &Observation, work: &Work) -> Vec<(Metric, f64)> {
     let Some(syscalls) = &seen.syscalls else { return Vec::new() };
     by_metric(&match work {
-        Work::Synthetic { .. } => {
+        Work::Synthetic { .. } | Work::Trace { .. } => {
             syscalls.phases.get(&marker::MEASURED).copied().unwrap_or_default()
         }
         Work::Command { .. } => syscalls.total(),

@@ -1,12 +1,15 @@
 //! What is to be measured, before anything runs.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use anyhow::Context;
 use brkpoint_reports::record::{Cell, Pass, Role};
 use brkpoint_reports::tuning::Cost;
 use brkpoint_workloads::synthetic::{self, Workload};
+use brkpoint_workloads::trace::{self, replay};
 
 use crate::engine::Arm;
 use crate::printed::Printed;
@@ -59,6 +62,15 @@ pub enum Work {
         /// What is measured of it.
         passes: &'static [Pass],
     },
+    /// A recorded program, replayed by the worker.
+    Trace {
+        /// The file as a person named it.
+        label: String,
+        /// The file, absolute.
+        path: PathBuf,
+        /// How it is replayed.
+        options: replay::Options,
+    },
     /// Any program.
     Command {
         /// As a person would type it.
@@ -81,6 +93,18 @@ impl Work {
     pub fn synthetic(workload: &Workload, scale: f64) -> Work {
         let passes: &[Pass] = if workload.idles() { &[Pass::Memory] } else { &Pass::ALL };
         Work::Synthetic { name: workload.name, scale, passes }
+    }
+
+    /// A trace, which is looked at.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or is no trace.
+    pub fn trace(path: &Path, options: replay::Options) -> anyhow::Result<Work> {
+        let file = File::open(path).with_context(|| path.display().to_string())?;
+        trace::Reader::new(file).with_context(|| path.display().to_string())?;
+        let label = path.display().to_string();
+        let path = path.canonicalize().with_context(|| path.display().to_string())?;
+        Ok(Work::Trace { label, path, options })
     }
 
     /// A command with the label a person would type.
@@ -107,7 +131,7 @@ impl Work {
     pub fn passes(&self) -> &'static [Pass] {
         match self {
             Work::Synthetic { passes, .. } => passes,
-            Work::Command { .. } => &Pass::ALL,
+            Work::Trace { .. } | Work::Command { .. } => &Pass::ALL,
         }
     }
 
@@ -121,7 +145,7 @@ impl Work {
     pub fn label(&self) -> &str {
         match self {
             Work::Synthetic { name, .. } => name,
-            Work::Command { label, .. } => label,
+            Work::Trace { label, .. } | Work::Command { label, .. } => label,
         }
     }
 }

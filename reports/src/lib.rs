@@ -19,6 +19,8 @@
 //! svg     Report -> plots          html  Report -> the page
 //! tuning  what a tuning concluded -> text and a page, with the records behind it
 //! explain what the experiments of `brkpoint explain` showed, told in a language
+//! fidelity a recorded program beside its replay
+//! profile a recorded program in figures: text and page
 //! units   figures as people read them
 //! ```
 //!
@@ -36,6 +38,7 @@ mod analysis;
 mod check;
 pub mod criterion;
 pub mod explain;
+pub mod fidelity;
 mod figure;
 mod heap_map;
 mod html;
@@ -43,6 +46,7 @@ mod judge;
 mod labels;
 mod notes;
 mod overall;
+pub mod profile;
 pub mod ranking;
 mod read;
 pub mod record;

@@ -9,6 +9,7 @@
 //! - [`shrink`]: the shortest program that still fails
 //! - [`storm`]: several threads at once, which hand blocks to each other
 //! - [`synthetic`]: the workloads, one file each, and their registry
+//! - [`trace`]: recorded programs, as files, and their replay
 
 pub mod conform;
 pub mod crew;
@@ -19,3 +20,4 @@ pub mod shadow;
 pub mod shrink;
 pub mod storm;
 pub mod synthetic;
+pub mod trace;

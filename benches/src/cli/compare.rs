@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::FileTypeExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{bail, ensure};
@@ -33,8 +33,8 @@ pub struct Arguments {
     #[arg(short, long = "engine", value_name = "ENGINE[:KNOB=VALUE,...]")]
     engine: Vec<String>,
 
-    /// Workload of ours (see `brkpoint list`)
-    #[arg(short, long = "workload", value_name = "NAME")]
+    /// Workload of ours (see `brkpoint list`), or a trace that `brkpoint record` made
+    #[arg(short, long = "workload", value_name = "NAME|FILE")]
     workload: Vec<String>,
 
     /// Timed samples of each engine on each workload
@@ -104,17 +104,22 @@ pub fn run(arguments: Arguments) -> anyhow::Result<u8> {
         timeout: arguments.timeout,
         seed: arguments.seed,
     };
-    let outcome = run::run(&plan, &path)?;
+    compared(&plan, &path, arguments.json, arguments.why)
+}
+
+/// Runs `plan`, leaving its records in `path`, and prints how its engines compare.
+pub(super) fn compared(plan: &Plan, path: &Path, json: bool, asks_why: bool) -> anyhow::Result<u8> {
+    let outcome = run::run(plan, path)?;
     let report = brkpoint_reports::analyse(&Records::from_lines(outcome.lines));
-    output::print(&if arguments.json {
+    output::print(&if json {
         report.to_json_lines()
     } else {
         report.to_text(output::width(), output::coloured()) + &spellings(&plan.arms)
     })?;
-    if arguments.why && !outcome.interrupted {
-        output::print(&why(&plan)?)?;
+    if asks_why && !outcome.interrupted {
+        output::print(&why(plan)?)?;
     }
-    run::finish(&report, outcome.interrupted, &path)
+    run::finish(&report, outcome.interrupted, path)
 }
 
 /// What the memory calls of each engine tell, beside those of the reference.
@@ -161,7 +166,7 @@ fn why(plan: &Plan) -> anyhow::Result<String> {
 }
 
 /// The engines asked for, or the usual ones, each proven to load.
-fn arms(engines: &Engines, asked: &[String]) -> anyhow::Result<Vec<Arm>> {
+pub(super) fn arms(engines: &Engines, asked: &[String]) -> anyhow::Result<Vec<Arm>> {
     if asked.is_empty() {
         return run::present(engines, engines.usual());
     }
@@ -190,12 +195,10 @@ fn works(arguments: &Arguments) -> anyhow::Result<Vec<Work>> {
         }
     }
     for name in &arguments.workload {
-        let Some(workload) = brkpoint_workloads::synthetic::find(name) else {
-            bail!("there is no workload {name:?}; `brkpoint list` shows those there are");
-        };
-        let twice = works.iter().any(|work: &Work| work.label() == workload.name);
+        let work = values::workload(name, arguments.scale)?;
+        let twice = works.iter().any(|other: &Work| other.label() == work.label());
         ensure!(!twice, "workload {name} is given twice");
-        works.push(Work::synthetic(workload, arguments.scale));
+        works.push(work);
     }
     ensure!(
         !works.is_empty(),

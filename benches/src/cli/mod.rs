@@ -7,10 +7,13 @@ mod explain;
 mod lint;
 mod list;
 pub mod output;
+mod record;
+mod replay;
 mod report;
 pub mod run;
 mod service;
 mod tour;
+mod trace;
 mod tune;
 pub mod values;
 
@@ -48,7 +51,10 @@ enum Verb {
     Explain(explain::Arguments),
     Lint(lint::Arguments),
     List(list::Arguments),
+    Record(record::Arguments),
+    Replay(replay::Arguments),
     Report(report::Arguments),
+    Trace(trace::Arguments),
     Tune(tune::Arguments),
 }
 
@@ -90,7 +96,10 @@ pub fn main() -> ExitCode {
         Some(Verb::Explain(arguments)) => explain::run(arguments),
         Some(Verb::Lint(arguments)) => lint::run(arguments),
         Some(Verb::List(arguments)) => list::run(arguments),
+        Some(Verb::Record(arguments)) => record::run(arguments),
+        Some(Verb::Replay(arguments)) => replay::run(arguments),
         Some(Verb::Report(arguments)) => report::run(arguments),
+        Some(Verb::Trace(arguments)) => trace::run(arguments),
         Some(Verb::Tune(arguments)) => tune::run(arguments),
     };
     match done {

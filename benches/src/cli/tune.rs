@@ -61,8 +61,8 @@ pub struct Arguments {
     #[arg(long, value_name = "TIME", default_value = "10m", value_parser = values::duration)]
     timeout: Duration,
 
-    /// Workload of ours (see `brkpoint list`)
-    #[arg(short, long = "workload", value_name = "NAME", conflicts_with = "command")]
+    /// Workload of ours (see `brkpoint list`), or a trace that `brkpoint record` made
+    #[arg(short, long = "workload", value_name = "NAME|FILE", conflicts_with = "command")]
     workload: Option<String>,
 
     /// How much of the workload; 1 is the usual amount
@@ -162,11 +162,9 @@ fn work(arguments: &Arguments) -> anyhow::Result<Work> {
         if let Some(option) = arguments.service.given() {
             bail!("{option} is for a command: add -- COMMAND");
         }
-        let Some(workload) = brkpoint_workloads::synthetic::find(name) else {
-            bail!("there is no workload {name:?}; `brkpoint list` shows those there are");
-        };
-        ensure!(!workload.idles(), "{name} mostly sleeps: its time says nothing of the settings");
-        return Ok(Work::synthetic(workload, arguments.scale));
+        let work = values::workload(name, arguments.scale)?;
+        ensure!(!work.idles(), "{name} mostly sleeps: its time says nothing of the settings");
+        return Ok(work);
     }
     let Some((program, args)) = arguments.command.split_first() else {
         bail!("nothing to tune: give a command after --, or -w WORKLOAD (see `brkpoint list`)");

@@ -1,9 +1,13 @@
 //! Values of options, with errors that say what was expected.
 
+use std::path::Path;
 use std::time::Duration;
 
+use brkpoint_workloads::synthetic;
+use brkpoint_workloads::trace::replay;
+
 use crate::engine::{ArmSpec, SpecError};
-use crate::plan::MAX_ROUNDS;
+use crate::plan::{MAX_ROUNDS, Work};
 
 /// A number of rounds.
 pub fn rounds(text: &str) -> Result<u32, String> {
@@ -22,6 +26,13 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "expected a time with its unit, such as 500ms, 30s or 5m".to_owned())
 }
 
+/// A positive size in bytes, such as `4096`, `64K` or `2G`.
+pub fn bytes(text: &str) -> Result<u64, String> {
+    crate::engine::bytes(text)
+        .filter(|bytes| *bytes > 0)
+        .ok_or_else(|| "expected a size in bytes, such as 4096, 64K or 2G".to_owned())
+}
+
 /// Engines between commas. A setting after a comma belongs to the engine before it.
 pub fn engines(text: &str) -> Result<Vec<ArmSpec>, SpecError> {
     let mut specs: Vec<String> = Vec::new();
@@ -32,6 +43,22 @@ pub fn engines(text: &str) -> Result<Vec<ArmSpec>, SpecError> {
         }
     }
     specs.iter().map(|spec| spec.parse()).collect()
+}
+
+/// A workload of ours by its name, or a trace by its path.
+///
+/// # Errors
+/// If there is neither.
+pub fn workload(name: &str, scale: f64) -> anyhow::Result<Work> {
+    if let Some(workload) = synthetic::find(name) {
+        return Ok(Work::synthetic(workload, scale));
+    }
+    if Path::new(name).exists() {
+        return Work::trace(Path::new(name), replay::Options::default());
+    }
+    anyhow::bail!(
+        "there is no workload {name:?}, nor such a file; `brkpoint list` shows the workloads there are"
+    )
 }
 
 /// How much of a workload.

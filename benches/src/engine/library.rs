@@ -11,6 +11,7 @@ use super::{Engine, EngineError};
 /// names.
 const BUILT_IN: &str = env!("BUILT_DIR");
 const BUILT: &str = env!("BUILT_FILES");
+const RECORDER: &str = "libbrkpoint_recorder.so";
 
 /// The library of `engine`; none for the process's own malloc.
 pub(super) fn of(engine: &Engine) -> Result<Option<PathBuf>, EngineError> {
@@ -44,6 +45,19 @@ pub(super) fn linked(engine: &Engine) -> Result<PathBuf, EngineError> {
         },
     };
     engine.linked.as_deref().and_then(built).ok_or_else(absent)
+}
+
+/// The library that records a program's calls.
+///
+/// # Errors
+/// If it is not where the build left it, or LD_PRELOAD cannot hold its path.
+pub fn recorder() -> Result<PathBuf, EngineError> {
+    let absent = || EngineError::Absent {
+        engine: "the recorder".to_owned(),
+        looked: RECORDER.to_owned(),
+        install: "build brkpoint again".to_owned(),
+    };
+    checked(&built(RECORDER).ok_or_else(absent)?)
 }
 
 /// `path`, absolute, if LD_PRELOAD can hold it.

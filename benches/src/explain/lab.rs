@@ -121,6 +121,7 @@ impl<'a> Lab<'a> {
             timeout: Some(PATIENCE),
             library: arm.library.clone(),
             tracer: Tracer::Auto,
+            inside: None,
             leash: None,
         };
         let observed = supervise::run(&launch, pass, self.stop)?;

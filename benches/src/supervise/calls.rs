@@ -36,10 +36,10 @@ impl Call {
 /// A watched call, as far as it matters here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Event {
-    /// A memory call with its length argument; for `brk`, the break asked for. Whether
-    /// it is an `mmap` as allocators make it for a block: private, anonymous, readable
-    /// and writable, wherever there is room.
-    Memory(Call, u64, bool),
+    /// A memory call with its length argument; for `brk`, the break asked for. For
+    /// `mremap` also the old length. Whether it is an `mmap` as allocators make it for
+    /// a block: private, anonymous, readable and writable, wherever there is room.
+    Memory(Call, u64, u64, bool),
     /// What is counted from here on belongs to this phase.
     Marker(u32),
     /// The process is about to become another program.
@@ -123,7 +123,8 @@ pub(super) fn classify(audit_arch: u32, number: u32, args: &[u64; 6]) -> Option<
             const FLAGS: u64 = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS) as u64;
             let block = args[0] == 0 && args[2] == PROTECTION && args[3] == FLAGS;
             let length = args.get(argument).copied().unwrap_or(0);
-            Some(Event::Memory(call, length, call == Call::Mmap && block))
+            let old = if call == Call::Mremap { args[1] } else { 0 };
+            Some(Event::Memory(call, length, old, call == Call::Mmap && block))
         }
         Kind::Marker => (args[0] as u32 == MAGIC).then_some(Event::Marker(args[1] as u32)),
         Kind::Exec => Some(Event::Exec),

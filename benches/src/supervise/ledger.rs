@@ -6,9 +6,12 @@
 
 use std::collections::BTreeMap;
 
+use brkpoint_worker::marker::{MEASURED, UNMARKED};
+
 use super::calls::{Call, Event};
 use super::held::Held;
 use super::image::{Image, Images, Library};
+use super::inside::Inside;
 use super::process;
 use super::sys::Pid;
 
@@ -45,6 +48,9 @@ pub struct Syscalls {
     pub phases: BTreeMap<u32, Counts>,
     /// What they say that the tree held.
     pub held: Held,
+    /// Most bytes that the measured phase had mapped, or its heap grown by, at one
+    /// moment.
+    pub peak_footprint: u64,
 }
 
 impl Syscalls {
@@ -65,6 +71,11 @@ impl Syscalls {
 #[derive(Debug)]
 pub(super) struct Ledger {
     phase: u32,
+    /// Where threads say that they are in a call, what is called there is of the
+    /// measured phase, and nothing else.
+    inside: Option<Inside>,
+    /// Bytes mapped in the measured phase, and not unmapped.
+    footprint: i64,
     syscalls: Syscalls,
     images: Images,
     peak_rss_bytes: u64,
@@ -88,11 +99,13 @@ pub(super) struct Totals {
 }
 
 impl Ledger {
-    pub(super) fn new(main: Pid, library: Option<Library>) -> Ledger {
+    pub(super) fn new(main: Pid, library: Option<Library>, inside: Option<Inside>) -> Ledger {
         let mut syscalls = Syscalls::default();
         syscalls.phases.insert(0, Counts::default());
         Ledger {
-            phase: 0,
+            phase: UNMARKED,
+            inside,
+            footprint: 0,
             syscalls,
             images: Images::new(main, library),
             peak_rss_bytes: 0,
@@ -106,11 +119,18 @@ impl Ledger {
     /// `thread` is stopped at the entry of a watched call.
     pub(super) fn stopped(&mut self, thread: Pid, event: Event) {
         match event {
-            Event::Memory(call, argument, block) => {
+            Event::Memory(call, argument, old, block) => {
                 self.images.call(thread);
                 self.calls += 1;
-                let bytes =
-                    if call == Call::Brk { self.growth(thread, argument) } else { argument };
+                if let Some(inside) = &self.inside {
+                    self.phase = if inside.has(thread) { MEASURED } else { UNMARKED };
+                }
+                let (bytes, change) = self.bytes(thread, call, argument, old);
+                if self.phase == MEASURED {
+                    self.footprint = self.footprint.saturating_add(change);
+                    let peak = &mut self.syscalls.peak_footprint;
+                    *peak = (*peak).max(u64::try_from(self.footprint).unwrap_or_default());
+                }
                 match call {
                     Call::Mmap if block => self.syscalls.held.map(argument),
                     Call::Munmap => self.syscalls.held.unmap(argument, self.calls),
@@ -149,8 +169,28 @@ impl Ledger {
         Some(status.process)
     }
 
-    /// Bytes by which `brk(wanted)` is to grow the heap, in whole OS pages.
-    fn growth(&mut self, thread: Pid, wanted: u64) -> u64 {
+    /// The bytes that a call is counted with, and those by which it changes what is
+    /// mapped.
+    fn bytes(&mut self, thread: Pid, call: Call, argument: u64, old: u64) -> (u64, i64) {
+        let pages = |bytes: u64| {
+            let whole = bytes.checked_next_multiple_of(self.os_page);
+            whole.and_then(|whole| i64::try_from(whole).ok()).unwrap_or_default()
+        };
+        match call {
+            Call::Brk => {
+                let change = self.growth(thread, argument);
+                (u64::try_from(change).unwrap_or_default(), change)
+            }
+            Call::Mmap => (argument, pages(argument)),
+            Call::Munmap => (argument, -pages(argument)),
+            Call::Mremap => (argument, pages(argument) - pages(old)),
+            Call::Madvise | Call::Mprotect => (argument, 0),
+        }
+    }
+
+    /// Bytes by which `brk(wanted)` is to grow the heap, in whole OS pages; below
+    /// zero, by which it shrinks.
+    fn growth(&mut self, thread: Pid, wanted: u64) -> i64 {
         if wanted == 0 {
             return 0;
         }
@@ -160,7 +200,9 @@ impl Ledger {
         };
         self.syscalls.held.heap(begin, end, wanted);
         let page = self.os_page;
-        wanted.saturating_add(page - 1).saturating_sub(end) / page * page
+        // A quotient by 4,096 or more fits.
+        let pages = |address: u64| (address.saturating_add(page - 1) / page) as i64;
+        (pages(wanted) - pages(end)).saturating_mul(page as i64)
     }
 
     /// A look at running processes, for the case that a signal ends them.

@@ -40,6 +40,7 @@ mod child;
 mod error;
 mod held;
 mod image;
+mod inside;
 mod keeper;
 mod leash;
 mod ledger;
@@ -98,6 +99,9 @@ pub struct Launch {
     pub library: Option<PathBuf>,
     /// How system calls are watched in the counts and the memory pass.
     pub tracer: Tracer,
+    /// A file in which threads say that they are in a call of the malloc family:
+    /// then only calls made there are of the measured phase.
+    pub inside: Option<PathBuf>,
     /// For a program that another thread ends.
     pub leash: Option<Leash>,
 }

@@ -10,6 +10,7 @@ use brkpoint_reports::record::Pass;
 
 use super::child::{Answer, LISTENING};
 use super::image::Library;
+use super::inside::Inside;
 use super::leash::{Leash, TERM_GRACE_NS};
 use super::ledger::{Ledger, Totals};
 use super::plan::{Ends, Plan};
@@ -67,6 +68,8 @@ pub(super) fn watch(
         interrupted: false,
         flooded: false,
     };
+    let inside = launch.inside.as_deref().map(Inside::open).transpose();
+    let mut inside = inside.map_err(LaunchError::system("opening what tells of calls"))?;
     thread::scope(|scope| {
         let mut instrument = Instrument::Unused;
         let mut notified = None;
@@ -75,7 +78,7 @@ pub(super) fn watch(
             instrument = match watch.hear_child()? {
                 Heard::Listener(listener, main) => {
                     seccomp::wake_on_one_cpu(&listener);
-                    notified = Some((listener, Ledger::new(main, library)));
+                    notified = Some((listener, Ledger::new(main, library, inside.take())));
                     Instrument::Notify
                 }
                 Heard::Waiting(_, reason) if plan.tracer == Tracer::Notify => {
@@ -84,7 +87,7 @@ pub(super) fn watch(
                 }
                 Heard::Waiting(main, reason) => {
                     let (attached, is_attached) = mpsc::channel();
-                    let ledger = Ledger::new(main, library);
+                    let ledger = Ledger::new(main, library, inside.take());
                     let thread = scope.spawn(move || trace::trace(main, ledger, attached));
                     let answer =
                         is_attached.recv().expect("the tracer answers before anything else");

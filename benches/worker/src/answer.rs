@@ -36,6 +36,12 @@ pub struct Answer {
     pub kept_rss_bytes: u64,
     /// Bytes of the driver's own tables: a part of all RSS.
     pub table_bytes: u64,
+    /// Blocks that were live at the end of a replay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub live_blocks: Option<u64>,
+    /// Their requested bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub live_bytes: Option<u64>,
     /// RSS and live bytes over the operations; only in the memory pass.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub series: Option<Series>,
@@ -69,6 +75,8 @@ impl Answer {
             peak_live_bytes: 0,
             kept_rss_bytes: 0,
             table_bytes: table_bytes as u64,
+            live_blocks: None,
+            live_bytes: None,
             series: None,
             malloc_object: identity::object_of(c"malloc").unwrap_or_default(),
             linked: identity::linked(),

@@ -4,6 +4,8 @@
 //!
 //! - `worker run NAME --pass time|counts|memory --seed S --scale X` runs a
 //!   workload and prints an [`Answer`] as one JSON line
+//! - `worker replay FILE --pass P --process N --touch none|pages|all --gaps on|off`
+//!   does so for a trace
 //! - `worker touch PAGES --pass P` does so for a run of fresh OS pages: the
 //!   control whose faults are known beforehand
 //! - `worker probe [SYMBOL]...` prints an [`Identity`]: which objects answer for
@@ -27,11 +29,13 @@ mod steps;
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr;
 
 use brkpoint_reports::record::Pass;
 use brkpoint_workloads::synthetic::{self, Observer, Outcome};
+use brkpoint_workloads::trace::replay::{self, Touch as Touching};
 use serde::Serialize;
 
 pub use answer::Answer;
@@ -48,6 +52,20 @@ pub fn run_arguments(name: &str, pass: Pass, seed: u64, scale: f64) -> Vec<OsStr
     let words = [VERB, "run", name, "--pass", pass.name(), "--seed"].map(OsString::from);
     let mut arguments = Vec::from(words);
     arguments.extend([seed.to_string(), "--scale".into(), scale.to_string()].map(OsString::from));
+    arguments
+}
+
+/// The arguments of this program that make it replay a trace under the instrument
+/// of `pass`.
+pub fn replay_arguments(trace: &Path, pass: Pass, options: replay::Options) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = [VERB, "replay"].map(OsString::from).into();
+    arguments.push(trace.into());
+    let gaps = if options.gaps { "on" } else { "off" };
+    let words = ["--pass", pass.name(), "--touch", options.touch.name(), "--gaps", gaps];
+    arguments.extend(words.map(OsString::from));
+    if let Some(process) = options.process {
+        arguments.extend(["--process".into(), process.to_string().into()]);
+    }
     arguments
 }
 
@@ -93,10 +111,15 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
 }
 
 fn dispatch(arguments: impl Iterator<Item = OsString>) -> Result<(), String> {
+    let mut arguments = arguments.peekable();
+    if arguments.next_if(|first| first == "replay").is_some() {
+        let trace = arguments.next().ok_or("a trace is missing")?;
+        return print(&replay(trace.into(), arguments)?);
+    }
     let mut words = arguments
         .map(|word| word.into_string().map_err(|word| format!("{} is not UTF-8", word.display())));
     let mut word = |what: &str| words.next().unwrap_or_else(|| Err(format!("{what} is missing")));
-    match word("run, touch, probe or check")?.as_str() {
+    match word("run, replay, touch, probe or check")?.as_str() {
         "check" => check::print(&check::run(&word("a chapter")?)?),
         "probe" => print(&Identity::of_this_process(&words.collect::<Result<Vec<_>, _>>()?)),
         "touch" => {
@@ -113,8 +136,43 @@ fn dispatch(arguments: impl Iterator<Item = OsString>) -> Result<(), String> {
                 .map_err(|error| format!("{name}: {error}"))?;
             print(&measure(options.pass, &mut prepared)?)
         }
-        other => Err(format!("{other:?} is none of run, touch, probe, check")),
+        other => Err(format!("{other:?} is none of run, replay, touch, probe, check")),
     }
+}
+
+/// Replays a trace, the path of which may be any.
+fn replay(trace: PathBuf, arguments: impl Iterator<Item = OsString>) -> Result<Answer, String> {
+    if let Some(linked) = identity::linked() {
+        let name = linked.name;
+        return Err(format!("a trace is replayed by malloc, and {name} is linked as Rust's heap"));
+    }
+    let (mut pass, mut options) = (Pass::Time, replay::Options::default());
+    let mut words = arguments
+        .map(|word| word.into_string().map_err(|word| format!("{} is not UTF-8", word.display())));
+    while let Some(option) = words.next().transpose()? {
+        let value = words.next().unwrap_or(Err(format!("{option} lacks its value")))?;
+        match option.as_str() {
+            "--pass" => pass = pass_named(&value)?,
+            "--process" => options.process = Some(number(&value)?),
+            "--gaps" => options.gaps = value == "on",
+            "--touch" => {
+                let known = Touching::ALL.into_iter().find(|touch| touch.name() == value);
+                options.touch = known.ok_or(format!("{value:?} is none of none, pages, all"))?;
+            }
+            _ => return Err(format!("unknown option {option:?}")),
+        }
+    }
+    let mut prepared = replay::Prepared::new(&trace, options).map_err(|error| error.to_string())?;
+    let mut answer = measure(pass, &mut prepared)?;
+    if prepared.not_granted() > 0 {
+        answer.notes.push(format!(
+            "{} requests that were granted when this was recorded were not granted here",
+            prepared.not_granted()
+        ));
+    }
+    let (blocks, bytes) = prepared.live();
+    (answer.live_blocks, answer.live_bytes) = (Some(blocks), Some(bytes));
+    Ok(answer)
 }
 
 /// What follows the workload's name.
@@ -158,6 +216,24 @@ trait Work {
 }
 
 impl Work for synthetic::Prepared {
+    fn operations(&self) -> u64 {
+        self.operations()
+    }
+
+    fn table_bytes(&self) -> usize {
+        self.table_bytes()
+    }
+
+    fn run(&mut self) -> Outcome {
+        self.run()
+    }
+
+    fn run_observed(&mut self, observer: &mut dyn Observer) -> Outcome {
+        self.run_observed(observer)
+    }
+}
+
+impl Work for replay::Prepared {
     fn operations(&self) -> u64 {
         self.operations()
     }

@@ -16,6 +16,7 @@
 //! samples  every sample as a dot
 //! place    labels that keep clear of each other
 //! pages    maps of OS pages      book  pictures of the textbook
+//! profile  a recorded program: live bytes, sizes
 //! ```
 //!
 //! Every plot is a small panel for one workload, as wide as a telephone, so that
@@ -33,6 +34,7 @@ mod lines;
 mod marker;
 mod pages;
 mod place;
+mod profile;
 mod samples;
 mod scatter;
 mod sweep;
@@ -47,6 +49,7 @@ pub(crate) use heat::{Square, heat};
 pub(crate) use lines::memory;
 pub(crate) use marker::symbols;
 pub(crate) use pages::{ROWS, SHADES, pages};
+pub(crate) use profile::{live, sizes};
 pub(crate) use samples::samples;
 pub(crate) use scatter::{means, scatter};
 pub(crate) use sweep::{Mark, sweep};
