@@ -116,6 +116,8 @@ fn a_number_that_depends_on_a_setting_is_tuned() {
     let answers: Vec<Answer> = ran.json();
     let [answer] = &answers[..] else { panic!("{ran}") };
     assert_eq!((answer.advice, answer.cost), (Advice::Recommend, Cost::PrintedRate), "{ran}");
+    // Its counts spoke against it.
+    assert!(answer.tried.readmitted > 0, "{ran}");
     let won = answer.recommended.as_ref().expect("settings");
     assert_eq!(won.settings.get("top_pad").map(String::as_str), Some("16M"), "{ran}");
     let cost = answer.contenders.iter().find(|one| one.cell == *won).expect("it").cost;
