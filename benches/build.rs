@@ -23,7 +23,8 @@ const PEERS: [(&str, &[&str]); 2] =
     [("PEERS", &["jemalloc", "mimalloc", "rpmalloc", "snmalloc"]), ("TCMALLOC", &["tcmalloc"])];
 
 /// The allocators that need no C, linked: of one package in `peers/`.
-const LINKED: [&str; 3] = ["brkpoint", "glibc", "limit"];
+/// The last two are controls: of known overhead, and of no cost.
+const LINKED: [&str; 5] = ["brkpoint", "glibc", "limit", "bump", "nothing"];
 
 impl Package {
     /// Our library, which is preloaded.

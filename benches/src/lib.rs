@@ -5,6 +5,7 @@
 //! cli        the command line, one verb a file
 //! plan       what is to be measured: arms x workloads, rounds
 //! engine     allocators as data, and the proof that one answers in a process
+//! programs   command lines of real programs
 //! runner     a plan -> interleaved fresh processes -> one record each
 //! conformance  an engine's promises, program by program in fresh processes
 //! measure    one cell under one instrument
@@ -36,6 +37,7 @@ pub mod measure;
 pub mod plan;
 pub mod printed;
 pub mod profile;
+pub mod programs;
 pub mod runner;
 pub mod service;
 pub mod supervise;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::thread;
 
-use brkpoint_reports::record::{Cell, Exit, HeapMap, Metric, Pass, Sample, Series};
+use brkpoint_reports::record::{Cell, Exit, HeapMap, Metric, Occupancy, Pass, Sample, Series};
 
 use crate::engine::Arm;
 use crate::plan::{Conditions, Work};
@@ -12,7 +12,7 @@ use crate::service::{self, Service};
 use crate::supervise::{
     self, Call, Counts, Launch, LaunchError, Leash, Observation, Stop, Syscalls, Tracer,
 };
-use crate::worker::{self, Answer, marker};
+use crate::worker::{self, Answer, Latency, marker};
 
 /// What one process showed: the fields of a sample that are not in its request.
 #[derive(Debug, Clone, Default)]
@@ -32,6 +32,8 @@ pub struct Measured {
     pub series: Option<Series>,
     /// The heap's OS pages at some moments.
     pub heap: Vec<HeapMap>,
+    /// How full the heap's OS pages are.
+    pub occupancy: Option<Occupancy>,
     /// Digest of the answer.
     pub digest: Option<String>,
     /// Programs that ran without the engine.
@@ -59,6 +61,7 @@ impl Measured {
             metrics: self.metrics,
             series: self.series,
             heap: self.heap,
+            occupancy: self.occupancy,
             digest: self.digest,
             not_covered: self.not_covered,
             notes: self.notes,
@@ -89,6 +92,11 @@ pub fn one(
         Work::Command { service, .. } => service.as_ref(),
         Work::Synthetic { .. } | Work::Trace { .. } => None,
     };
+    // What the worker is the instrument of, nobody else is to disturb.
+    let watched = match pass {
+        Pass::Latency | Pass::Layout => Pass::Time,
+        pass => pass,
+    };
     let leash = service.map(|_| Leash::default());
     launch.leash.clone_from(&leash);
     let (seen, window) = thread::scope(|scope| {
@@ -97,7 +105,7 @@ pub fn one(
             scope.spawn(move || service.conduct(&leash, hidden))
         };
         let conductor = service.zip(leash).map(conduct);
-        let seen = supervise::run(&launch, pass, stop);
+        let seen = supervise::run(&launch, watched, stop);
         let join = |thread: thread::ScopedJoinHandle<'_, _>| {
             thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         };
@@ -289,7 +297,7 @@ fn usage(pass: Pass, times: [f64; 3], faults: [u64; 2]) -> Vec<(Metric, f64)> {
     match pass {
         Pass::Time => [Metric::WallS, Metric::UserS, Metric::SysS].into_iter().zip(times).collect(),
         Pass::Counts => vec![(Metric::MinorFaults, minor), (Metric::MajorFaults, major)],
-        Pass::Memory => Vec::new(),
+        Pass::Memory | Pass::Latency | Pass::Layout => Vec::new(),
     }
 }
 
@@ -306,6 +314,7 @@ fn driven(measured: &mut Measured, seen: &Observation, pass: Pass, arm: &Arm) {
         }
     };
     measured.error = arm.contradicted_by(&answer);
+    let blow_ups = blow_ups(&answer);
     measured.digest = Some(answer.digest);
     measured.notes.extend(answer.notes);
     let times = [answer.wall_s, answer.user_s, answer.sys_s];
@@ -318,8 +327,53 @@ fn driven(measured: &mut Measured, seen: &Observation, pass: Pass, arm: &Arm) {
             (Metric::KeptRssBytes, answer.kept_rss_bytes as f64),
             (Metric::TableBytes, answer.table_bytes as f64),
         ]);
+        measured.metrics.extend(blow_ups);
         measured.series = answer.series;
     }
+    if let Some(latency) = answer.latency {
+        measured.metrics.extend(latencies(latency));
+    }
+    if let Some(layout) = answer.layout {
+        measured.metrics.extend([
+            (Metric::ExternalFragmentation, layout.external),
+            (Metric::StrandedBytes, layout.stranded_bytes),
+            (Metric::HeapBytes, layout.heap_bytes),
+            (Metric::KeptHeapBytes, layout.kept_heap_bytes as f64),
+        ]);
+        let internal = layout.internal.map(|share| (Metric::InternalFragmentation, share));
+        measured.metrics.extend(internal);
+        measured.occupancy = Some(layout.occupancy);
+    }
+}
+
+/// The heap over live bytes: at their peaks, and on average over the operations.
+fn blow_ups(answer: &Answer) -> Vec<(Metric, f64)> {
+    let heap = |rss: u64| rss.saturating_sub(answer.baseline_rss_bytes) as f64;
+    let mut found = Vec::new();
+    if answer.peak_live_bytes > 0 {
+        let peak = heap(answer.peak_rss_bytes) / answer.peak_live_bytes as f64;
+        found.push((Metric::BlowUp, peak));
+    }
+    if let Some(series) = &answer.series {
+        let live: f64 = series.live_bytes.iter().map(|&live| live as f64).sum();
+        let heaps: f64 = series.rss_bytes.iter().map(|&rss| heap(rss)).sum();
+        if live > 0.0 {
+            found.push((Metric::MeanBlowUp, heaps / live));
+        }
+    }
+    found
+}
+
+fn latencies(latency: Latency) -> Vec<(Metric, f64)> {
+    const ALLOCATIONS: [Metric; 4] =
+        [Metric::AllocP50S, Metric::AllocP99S, Metric::AllocP999S, Metric::AllocMaxS];
+    const FREES: [Metric; 4] =
+        [Metric::FreeP50S, Metric::FreeP99S, Metric::FreeP999S, Metric::FreeMaxS];
+    let of = |metrics: [Metric; 4], values: Option<[f64; 4]>| {
+        metrics.into_iter().zip(values.into_iter().flatten())
+    };
+    let calls = of(ALLOCATIONS, latency.allocations).chain(of(FREES, latency.frees));
+    calls.chain([(Metric::ClockS, latency.clock_s)]).collect()
 }
 
 /// What the worker printed, or what is wrong with it.

@@ -33,6 +33,8 @@ pub struct Plan {
     pub rounds: u32,
     /// Of these rounds, the first so many sample memory as well.
     pub memory_rounds: u32,
+    /// Of these rounds, the first so many also take latency and layout.
+    pub detail_rounds: u32,
     /// No round starts after this long.
     pub budget: Option<Duration>,
     /// A process that runs longer is killed and recorded as timed out.
@@ -131,7 +133,7 @@ impl Work {
     pub fn passes(&self) -> &'static [Pass] {
         match self {
             Work::Synthetic { passes, .. } => passes,
-            Work::Trace { .. } | Work::Command { .. } => &Pass::ALL,
+            Work::Trace { .. } | Work::Command { .. } => &Pass::OF_COMMANDS,
         }
     }
 

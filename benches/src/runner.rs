@@ -21,6 +21,9 @@ use crate::plan::{Entry, Plan, Work};
 use crate::supervise::Stop;
 use crate::{machine, version};
 
+/// The passes of a round. Counts first: that pass also proves which allocator answers.
+const ORDER: [Pass; 5] = [Pass::Counts, Pass::Memory, Pass::Layout, Pass::Latency, Pass::Time];
+
 /// Counting passes after which a cell whose counts never differed is left alone.
 const EXACT_AFTER: u32 = 2;
 
@@ -108,8 +111,7 @@ impl<'a> Running<'a> {
             }
             let begun = done;
             for work in &plan.works {
-                // Counts first: that pass also proves which allocator answers.
-                for pass in [Pass::Counts, Pass::Memory, Pass::Time] {
+                for pass in ORDER {
                     let mut due = self.due(work, pass, round);
                     due.shuffle(&mut order);
                     let total = begun + self.left_at(round);
@@ -137,9 +139,12 @@ impl<'a> Running<'a> {
 
     /// The entries that `pass` takes in `round`, with their cells.
     fn due(&self, work: &Work, pass: Pass, round: u32) -> Vec<(Entry<'a>, Cell)> {
-        if !work.passes().contains(&pass)
-            || pass == Pass::Memory && round >= self.plan.memory_rounds
-        {
+        let rounds = match pass {
+            Pass::Memory => self.plan.memory_rounds,
+            Pass::Latency | Pass::Layout => self.plan.detail_rounds,
+            Pass::Counts | Pass::Time => self.plan.rounds,
+        };
+        if !work.passes().contains(&pass) || round >= rounds {
             return Vec::new();
         }
         let all = self.entries.iter().map(|entry| (*entry, entry.cell(work)));
@@ -159,8 +164,7 @@ impl<'a> Running<'a> {
 
     /// Processes in the whole of `round`, as far as is known now.
     fn in_round(&self, round: u32) -> u64 {
-        let passes = [Pass::Counts, Pass::Memory, Pass::Time];
-        let due = |work| passes.map(|pass| self.due(work, pass, round).len() as u64);
+        let due = |work| ORDER.map(|pass| self.due(work, pass, round).len() as u64);
         self.plan.works.iter().flat_map(due).sum()
     }
 

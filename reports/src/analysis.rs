@@ -7,7 +7,7 @@ use crate::criterion::Criterion;
 use crate::figure::{Figure, Side, figure};
 use crate::labels;
 use crate::read::{Problem, Records};
-use crate::record::{Cell, HeapMap, Metric, Pass, Role, Run, Sample, Series};
+use crate::record::{Cell, HeapMap, Metric, Occupancy, Pass, Role, Run, Sample, Series};
 
 /// Everything that a table, a plot or a sentence needs; see
 /// [`analyse`](crate::analyse).
@@ -74,6 +74,8 @@ pub struct Measured {
     pub heap: Vec<HeapMap>,
     /// Memory over time, of the sample with the median peak.
     pub series: Option<Series>,
+    /// How full the heap's OS pages are, of the first sample that tells.
+    pub occupancy: Option<Occupancy>,
 }
 
 impl Report {
@@ -277,6 +279,7 @@ fn measure(
             .find(|sample| !sample.heap.is_empty())
             .map_or_else(Vec::new, |sample| sample.heap.clone()),
         series: typical_series(&good).filter(|_| error.is_none()),
+        occupancy: good.iter().find_map(|s| s.occupancy.clone()).filter(|_| error.is_none()),
         error,
         good: counts,
         figures,

@@ -84,6 +84,6 @@ fn compare_exact(metric: Metric, own: f64, reference: f64) -> (Option<Estimate>,
 /// timed: two equal counts are no accident, two equal times are a coarse clock.
 fn exact(metric: Metric, values: &[f64]) -> Option<f64> {
     let (first, rest) = values.split_first()?;
-    let counted = metric.pass() != Pass::Time;
+    let counted = !matches!(metric.pass(), Pass::Time | Pass::Latency);
     (counted && !rest.is_empty() && rest.iter().all(|v| v == first)).then_some(*first)
 }

@@ -252,6 +252,10 @@ impl Reading {
             self.problem(number, "its memory over time is not in order; left out".into());
             sample.series = None;
         }
+        if sample.occupancy.as_ref().is_some_and(|occupancy| !occupancy.is_usable()) {
+            self.problem(number, "its occupancy of OS pages cannot be; left out".into());
+            sample.occupancy = None;
+        }
         let key = (sample.run.clone(), sample.cell.clone(), sample.pass, sample.round);
         match self.samples.entry(key) {
             Entry::Vacant(slot) => {

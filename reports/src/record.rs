@@ -115,11 +115,21 @@ pub enum Pass {
     Counts,
     /// RSS at the exit of each process, and over time.
     Memory,
+    /// Each call of the allocator between two readings of the time-stamp counter;
+    /// only of our workloads.
+    Latency,
+    /// What lies on which resident OS page, at operation counts; only of our
+    /// workloads.
+    Layout,
 }
 
 impl Pass {
     /// All passes.
-    pub const ALL: [Pass; 3] = [Pass::Time, Pass::Counts, Pass::Memory];
+    pub const ALL: [Pass; 5] =
+        [Pass::Time, Pass::Counts, Pass::Memory, Pass::Latency, Pass::Layout];
+
+    /// Those that any program can be measured in.
+    pub const OF_COMMANDS: [Pass; 3] = [Pass::Time, Pass::Counts, Pass::Memory];
 
     /// The name in records.
     pub const fn name(self) -> &'static str {
@@ -127,6 +137,8 @@ impl Pass {
             Pass::Time => "time",
             Pass::Counts => "counts",
             Pass::Memory => "memory",
+            Pass::Latency => "latency",
+            Pass::Layout => "layout",
         }
     }
 }
@@ -157,6 +169,9 @@ pub struct Sample {
     /// The heap's OS pages at some moments, for workloads that know their blocks.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub heap: Vec<HeapMap>,
+    /// How full the heap's OS pages are, over time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub occupancy: Option<Occupancy>,
     /// Digest of what the workload computed or the command printed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
@@ -223,6 +238,24 @@ impl Series {
             && (self.live_bytes.is_empty() || self.live_bytes.len() == n)
             && self.x.iter().all(|x| x.is_finite() && *x >= 0.0)
             && self.x.is_sorted()
+    }
+}
+
+/// Resident OS pages of a heap by the share of each that live bytes take up: means
+/// over the moments at which something was live.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Occupancy {
+    /// Pages without a live byte, then up to 10 %, up to 20 %, and so on to 100 %.
+    pub pages: [f64; Occupancy::BINS],
+}
+
+impl Occupancy {
+    /// One for empty pages, and one for each tenth.
+    pub const BINS: usize = 11;
+
+    /// Whether every count is one.
+    pub fn is_usable(&self) -> bool {
+        self.pages.iter().all(|pages| pages.is_finite() && *pages >= 0.0)
     }
 }
 
@@ -305,6 +338,41 @@ metrics! {
     KeptRssBytes = "kept_rss_bytes", Bytes, Memory;
     /// Bytes of a driven workload's own tables: a part of all its RSS.
     TableBytes = "table_bytes", Bytes, Memory;
+    /// Most resident bytes (less the baseline) over most live bytes.
+    BlowUp = "blow_up", Ratio, Memory;
+    /// The same of their means over the operations.
+    MeanBlowUp = "mean_blow_up", Ratio, Memory;
+    /// Half of the allocations took no longer. Of all latencies: the call alone,
+    /// less the clock's own cost.
+    AllocP50S = "alloc_p50_s", Seconds, Latency;
+    /// 99 % of the allocations took no longer.
+    AllocP99S = "alloc_p99_s", Seconds, Latency;
+    /// 99.9 % of the allocations took no longer.
+    AllocP999S = "alloc_p999_s", Seconds, Latency;
+    /// The longest allocation, with whatever interrupted it.
+    AllocMaxS = "alloc_max_s", Seconds, Latency;
+    /// Half of the frees took no longer.
+    FreeP50S = "free_p50_s", Seconds, Latency;
+    /// 99 % of the frees took no longer.
+    FreeP99S = "free_p99_s", Seconds, Latency;
+    /// 99.9 % of the frees took no longer.
+    FreeP999S = "free_p999_s", Seconds, Latency;
+    /// The longest free, with whatever interrupted it.
+    FreeMaxS = "free_max_s", Seconds, Latency;
+    /// What the clock adds to a call, which has been subtracted.
+    ClockS = "clock_s", Seconds, Latency;
+    /// 1 - requested / usable bytes, over all moments at which something was live.
+    InternalFragmentation = "internal_fragmentation", Share, Layout;
+    /// 1 - usable live bytes on resident OS pages / bytes of the heap's resident OS
+    /// pages, over the same moments.
+    ExternalFragmentation = "external_fragmentation", Share, Layout;
+    /// Resident OS pages of the heap with live bytes on less than 10 % of each, in
+    /// bytes: the mean over the same moments.
+    StrandedBytes = "stranded_bytes", Bytes, Layout;
+    /// Resident OS pages of the heap, in bytes: the mean over the same moments.
+    HeapBytes = "heap_bytes", Bytes, Layout;
+    /// The same when everything is free.
+    KeptHeapBytes = "kept_heap_bytes", Bytes, Layout;
 }
 
 impl Metric {
@@ -330,6 +398,10 @@ pub enum Unit {
     Bytes,
     /// A plain count.
     Count,
+    /// So many times something.
+    Ratio,
+    /// A part of a whole, 0 to 1.
+    Share,
 }
 
 impl Cell {

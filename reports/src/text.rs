@@ -47,6 +47,21 @@ const COLUMNS: &[Column] = &[
         "other",
         &[Metric::SyscallsMremap, Metric::SyscallsMadvise, Metric::SyscallsMprotect],
     ),
+    Column::Value("malloc p50", Metric::AllocP50S),
+    Column::Value("p99", Metric::AllocP99S),
+    Column::Value("p99.9", Metric::AllocP999S),
+    Column::Value("max", Metric::AllocMaxS),
+    Column::Value("free p50", Metric::FreeP50S),
+    Column::Value("p99", Metric::FreeP99S),
+    Column::Value("p99.9", Metric::FreeP999S),
+    Column::Value("max", Metric::FreeMaxS),
+    Column::Value("clock", Metric::ClockS),
+    Column::Value("internal", Metric::InternalFragmentation),
+    Column::Value("external", Metric::ExternalFragmentation),
+    Column::Value("stranded", Metric::StrandedBytes),
+    Column::Value("blow-up", Metric::BlowUp),
+    Column::Value("mean", Metric::MeanBlowUp),
+    Column::Value("kept", Metric::KeptHeapBytes),
 ];
 
 /// Text of a table, and how it is coloured.

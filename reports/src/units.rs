@@ -6,6 +6,11 @@ use crate::record::Unit;
 
 /// A value in its metric's unit: `71.3 ms`, `4.77 MiB`, `40,012`.
 pub fn human(value: f64, unit: Unit) -> String {
+    match unit {
+        Unit::Ratio => return ratio(value),
+        Unit::Share => return format!("{} %", digits(value * 100.0)),
+        _ => {}
+    }
     let (scale, name) = scale(value, unit);
     let number = match unit {
         Unit::Count => grouped(value),
@@ -32,7 +37,9 @@ pub(crate) fn short(value: f64, unit: Unit) -> String {
 pub(crate) fn scale(value: f64, unit: Unit) -> (f64, &'static str) {
     let steps: &[(f64, &str)] = match unit {
         Unit::Count => &[(1.0, "")],
-        Unit::Seconds => &[(1e-6, "µs"), (1e-3, "ms"), (1.0, "s")],
+        Unit::Seconds => &[(1e-9, "ns"), (1e-6, "µs"), (1e-3, "ms"), (1.0, "s")],
+        Unit::Ratio => &[(1.0, "×")],
+        Unit::Share => &[(0.01, "%")],
         Unit::Bytes => {
             &[(1.0, "B"), (1024.0, "KiB"), (1_048_576.0, "MiB"), (1_073_741_824.0, "GiB")]
         }
@@ -176,7 +183,10 @@ mod tests {
             (1.0, Unit::Seconds, "1.00 s"),
             (0.9996, Unit::Seconds, "1.00 s"),
             (312.0, Unit::Seconds, "312 s"),
-            (0.0, Unit::Seconds, "0 µs"),
+            (0.0, Unit::Seconds, "0 ns"),
+            (21.4e-9, Unit::Seconds, "21.4 ns"),
+            (0.123, Unit::Share, "12.3 %"),
+            (1.3, Unit::Ratio, "1.30×"),
             (4.77 * 1_048_576.0, Unit::Bytes, "4.77 MiB"),
             (512.0, Unit::Bytes, "512 B"),
             (40_012.0, Unit::Count, "40,012"),

@@ -105,6 +105,7 @@ fn bench(arguments: &Arguments) -> anyhow::Result<u8> {
         works,
         rounds,
         memory_rounds: rounds,
+        detail_rounds: 0,
         budget: None,
         timeout: TIMEOUT,
         seed: 1,

@@ -4,11 +4,13 @@
 //! - `plan`: which benchmarks a target has
 //! - `measure`: what is measured, as criterion's `Measurement`s
 //! - `cell`: one process -> one value
+//! - [`driver`]: what the workloads' drivers take themselves; no target of criterion
 //!
 //! Criterion runs all samples of one benchmark before those of the next, so these
 //! figures carry no verdict between engines; see `docs/method.md`.
 
 mod cell;
+pub mod driver;
 mod measure;
 mod plan;
 
@@ -34,16 +36,18 @@ const SAMPLES: usize = 10;
 const WARM_UP: Duration = Duration::from_nanos(1);
 
 /// A sample is the mean of so many processes as fit into a tenth of this; one, if
-/// that alone takes longer.
-const MEASUREMENT: Duration = Duration::from_secs(1);
+/// that alone takes longer. Counts hardly differ from one process to the next.
+const TIMED: Duration = Duration::from_secs(1);
+const COUNTED: Duration = Duration::from_millis(1);
 
 /// Counts vary little or not at all, and there are few samples.
 const RESAMPLES: usize = 10_000;
 
-/// What a benchmark takes on two idle cores, for the announcement: all samples,
-/// or what `--quick` takes.
-const BENCHMARK_S: f64 = 1.6;
-const QUICK_BENCHMARK_S: f64 = 0.4;
+/// What a benchmark takes on two idle cores, for the announcement: all samples of
+/// times or of anything else, or what `--quick` takes.
+const TIMED_S: f64 = 1.5;
+const COUNTED_S: f64 = 0.9;
+const QUICK_S: f64 = 0.4;
 
 /// Runs `target` and says how it went. Exit status 1: a cell failed.
 pub fn main(target: Target) -> ExitCode {
@@ -67,12 +71,16 @@ fn bench(target: Target) -> anyhow::Result<usize> {
     // Criterion reads it too, but does not tell.
     let quick = std::env::args_os().any(|argument| argument == "--quick");
     let benchmarks = plan::benchmarks(target, quick)?;
-    let each = if quick { QUICK_BENCHMARK_S } else { BENCHMARK_S };
+    let each = |benchmark: &Benchmark| match benchmark.measure {
+        _ if quick => QUICK_S,
+        Measure::Time => TIMED_S,
+        _ => COUNTED_S,
+    };
     output::tell(format_args!(
         "{}: {} benchmarks of fresh processes, if none is filtered out: about {} on two idle cores",
         target.name(),
         benchmarks.len(),
-        output::minutes(each * benchmarks.len() as f64),
+        output::minutes(benchmarks.iter().map(each).sum()),
     ));
     run::tell_strays();
     let runner = Runner::new(run::executable()?, run::stop_on_signals()?);
@@ -87,24 +95,28 @@ pub fn measure(benchmarks: &[Benchmark], runner: &Runner, directory: Option<&Pat
     match benchmarks.first().map(|benchmark| benchmark.measure) {
         None => 0,
         Some(Measure::Time) => {
-            let criterion = configured(WallTime, directory);
+            let criterion = configured(WallTime, TIMED, directory);
             under(criterion, benchmarks, runner, Duration::from_secs_f64)
         }
         Some(measure) => {
-            let criterion = configured(Counted(measure), directory);
+            let criterion = configured(Counted(measure), COUNTED, directory);
             under(criterion, benchmarks, runner, |value| value)
         }
     }
 }
 
-fn configured<M: Measurement + 'static>(measurement: M, directory: Option<&Path>) -> Criterion<M> {
+fn configured<M: Measurement + 'static>(
+    measurement: M,
+    time: Duration,
+    directory: Option<&Path>,
+) -> Criterion<M> {
     let criterion = Criterion::default()
         .with_measurement(measurement)
         // Its plots of two samples without variance panic.
         .without_plots()
         .sample_size(SAMPLES)
         .warm_up_time(WARM_UP)
-        .measurement_time(MEASUREMENT)
+        .measurement_time(time)
         .nresamples(RESAMPLES);
     match directory {
         None => criterion.configure_from_args(),

@@ -153,10 +153,10 @@ fn bench(arguments: &Arguments) -> anyhow::Result<u8> {
     Ok(status)
 }
 
-/// The workloads of which all but the tour's are rows, as far as they are asked for.
+/// The workloads that are rows, as far as they are asked for.
 fn rows(patterns: &[String]) -> anyhow::Result<Vec<&'static Workload>> {
     let all: Vec<&Workload> =
-        synthetic::ALL.iter().filter(|workload| workload.group != Group::Tour).collect();
+        synthetic::ALL.iter().filter(|workload| workload.group.is_ranked()).collect();
     for pattern in patterns {
         let names = || all.iter().map(|row| row.name).collect::<Vec<_>>().join(", ");
         ensure!(
@@ -227,6 +227,7 @@ fn plan(arguments: &Arguments, arms: Vec<Arm>, rows: &[&Workload]) -> Plan {
         works: rows.iter().map(work).collect(),
         rounds,
         memory_rounds: memory_rounds.min(rounds),
+        detail_rounds: 0,
         budget: None,
         timeout: TIMEOUT,
         seed: arguments.seed,
@@ -237,7 +238,7 @@ fn plan(arguments: &Arguments, arms: Vec<Arm>, rows: &[&Workload]) -> Plan {
 fn passes(row: &Workload) -> &'static [Pass] {
     match kind(row) {
         Kind::Idle => &[Pass::Memory],
-        Kind::Large => &Pass::ALL,
+        Kind::Large => &Pass::OF_COMMANDS,
         Kind::Timed => &[Pass::Memory, Pass::Time],
     }
 }
@@ -246,7 +247,7 @@ fn kind(row: &Workload) -> Kind {
     match row.group {
         Group::Idle => Kind::Idle,
         Group::Large => Kind::Large,
-        Group::Tour | Group::Small | Group::Threads | Group::Shape => Kind::Timed,
+        _ => Kind::Timed,
     }
 }
 
@@ -275,6 +276,7 @@ fn seconds(plan: &Plan) -> f64 {
             Pass::Time => plan.rounds,
             Pass::Memory => plan.memory_rounds,
             Pass::Counts => plan.rounds.min(2),
+            Pass::Latency | Pass::Layout => plan.detail_rounds,
         };
         let processes = arms * f64::from(passes.iter().map(rounds).sum::<u32>());
         processes * (PROCESS_S * scale + SET_UP_S)
@@ -382,7 +384,10 @@ mod tests {
             let plan = plan(&parsed(words).expect("parsed"), Vec::new(), &rows);
             let slept = plan.works.iter().find(|work| work.idles()).expect("an idle row");
             assert!(matches!(slept, Work::Synthetic { scale: 1.0, passes: [Pass::Memory], .. }));
-            assert_eq!(plan.works.iter().filter(|work| work.passes() == Pass::ALL).count(), 3);
+            assert_eq!(
+                plan.works.iter().filter(|work| work.passes().contains(&Pass::Counts)).count(),
+                3
+            );
             (plan.rounds, plan.memory_rounds)
         };
         assert_eq!(time(&[]), (ROUNDS, MEMORY_ROUNDS));

@@ -9,11 +9,13 @@ use std::time::Duration;
 use anyhow::{bail, ensure};
 use brkpoint_reports::Records;
 use brkpoint_reports::record::Pass;
+use brkpoint_workloads::synthetic::{self, Workload};
 
 use super::{output, run, service, values};
 use crate::engine::{Arm, ArmSpec, Engines};
 use crate::measure::{self, Failure};
 use crate::plan::{DEFAULT_ROUNDS, Plan, Work};
+use crate::programs;
 use crate::tune;
 
 /// Compare engines on a command or on workloads.
@@ -33,7 +35,8 @@ pub struct Arguments {
     #[arg(short, long = "engine", value_name = "ENGINE[:KNOB=VALUE,...]")]
     engine: Vec<String>,
 
-    /// Workload of ours (see `brkpoint list`), or a trace that `brkpoint record` made
+    /// Workload of ours (see `brkpoint list`), group:NAME, program:NAME, all, or a trace that
+    /// `brkpoint record` made
     #[arg(short, long = "workload", value_name = "NAME|FILE")]
     workload: Vec<String>,
 
@@ -92,14 +95,16 @@ pub struct Arguments {
 /// Runs the verb.
 pub fn run(arguments: Arguments) -> anyhow::Result<u8> {
     let engines = Engines::builtin();
-    let works = works(&arguments)?;
+    let path = arguments.output.clone();
+    let path = path.unwrap_or_else(|| output::default_path("compare", "jsonl"));
+    let works = works(&arguments, &path)?;
     let arms = arms(engines, &arguments.engine)?;
-    let path = arguments.output.unwrap_or_else(|| output::default_path("compare", "jsonl"));
     let plan = Plan {
         arms,
         works,
         rounds: arguments.rounds,
         memory_rounds: arguments.rounds,
+        detail_rounds: arguments.rounds,
         budget: None,
         timeout: arguments.timeout,
         seed: arguments.seed,
@@ -174,7 +179,7 @@ pub(super) fn arms(engines: &Engines, asked: &[String]) -> anyhow::Result<Vec<Ar
     run::named(engines, &specs)
 }
 
-fn works(arguments: &Arguments) -> anyhow::Result<Vec<Work>> {
+fn works(arguments: &Arguments, records: &Path) -> anyhow::Result<Vec<Work>> {
     let mut works = Vec::new();
     // The command comes first: if it cannot be started, that is known at once.
     match arguments.command.split_first() {
@@ -195,15 +200,39 @@ fn works(arguments: &Arguments) -> anyhow::Result<Vec<Work>> {
         }
     }
     for name in &arguments.workload {
-        let work = values::workload(name, arguments.scale)?;
-        let twice = works.iter().any(|other: &Work| other.label() == work.label());
-        ensure!(!twice, "workload {name} is given twice");
-        works.push(work);
+        for work in named(name, arguments.scale, records)? {
+            let twice = works.iter().any(|other: &Work| other.label() == work.label());
+            ensure!(!twice, "workload {} is given twice", work.label());
+            works.push(work);
+        }
     }
     ensure!(
         !works.is_empty(),
         "nothing to run: give a command after --, or -w WORKLOAD (see `brkpoint list`)"
     );
+    Ok(works)
+}
+
+/// What a name stands for: one of ours or several, a program, a trace.
+fn named(name: &str, scale: f64, records: &Path) -> anyhow::Result<Vec<Work>> {
+    if let Some(program) = name.strip_prefix("program:") {
+        let found = programs::find(program).filter(|program| program.is_here());
+        let Some(program) = found else {
+            bail!("there is no {name} here; `brkpoint list` shows those there are");
+        };
+        return Ok(vec![run::program(program, records)?]);
+    }
+    let ours = |wanted: &dyn Fn(&Workload) -> bool| -> Vec<Work> {
+        let all = synthetic::ALL.iter().filter(|workload| wanted(workload));
+        all.map(|workload| Work::synthetic(workload, scale)).collect()
+    };
+    // What sleeps for seconds is asked for by name.
+    let works = match name.strip_prefix("group:") {
+        Some(group) => ours(&|workload| workload.group.name() == group),
+        None if name == "all" => ours(&|workload| !workload.idles()),
+        None => vec![values::workload(name, scale)?],
+    };
+    ensure!(!works.is_empty(), "there is no {name}; `brkpoint list` shows the groups there are");
     Ok(works)
 }
 

@@ -2,11 +2,14 @@
 
 use std::fmt::Write;
 
+use brkpoint_reports::human;
+use brkpoint_reports::record::Unit;
 use brkpoint_workloads::synthetic;
 use serde::Serialize;
 
 use super::{output, run};
 use crate::engine::{ArmSpec, Engine, Engines};
+use crate::programs;
 
 /// Show engines, their knobs, and workloads.
 #[derive(Debug, clap::Args)]
@@ -38,10 +41,24 @@ enum Entry<'a> {
         error: Option<String>,
         knobs: Vec<Knob<'a>>,
     },
+    Program {
+        name: &'a str,
+        about: &'a str,
+        here: bool,
+    },
     Workload {
         name: &'a str,
-        group: String,
+        group: &'a str,
+        /// What the group is.
+        #[serde(skip)]
+        title: String,
         about: &'a str,
+        /// Half of its requests are no larger, in bytes.
+        p50_bytes: Option<u64>,
+        /// 99 of a hundred.
+        p99_bytes: Option<u64>,
+        /// Requests of 128 KiB and more, in a million.
+        large_per_million: Option<u64>,
     },
 }
 
@@ -69,8 +86,21 @@ pub fn run(arguments: Arguments) -> anyhow::Result<u8> {
         entries.push(Entry::Engine { name, about, version, error, knobs: knobs(engine) });
     }
     entries.extend(synthetic::ALL.iter().map(|w| {
-        let group = w.group.to_string();
-        Entry::Workload { name: w.name, group, about: w.about }
+        let mix = w.mix();
+        Entry::Workload {
+            name: w.name,
+            group: w.group.name(),
+            title: w.group.to_string(),
+            about: w.about,
+            p50_bytes: mix.map(|mix| mix.p50),
+            p99_bytes: mix.map(|mix| mix.p99),
+            large_per_million: mix.map(|mix| mix.large),
+        }
+    }));
+    entries.extend(programs::ALL.iter().map(|program| Entry::Program {
+        name: program.name,
+        about: program.about,
+        here: program.is_here(),
     }));
     output::print(&if arguments.json { json(&entries)? } else { text(&entries, arguments.knobs) })?;
     Ok(0)
@@ -99,17 +129,40 @@ fn json(entries: &[Entry<'_>]) -> anyhow::Result<String> {
     Ok(text)
 }
 
+/// The mix of a workload's sizes, as people read it.
+fn sizes(entry: &Entry<'_>) -> String {
+    let Entry::Workload {
+        p50_bytes: Some(p50),
+        p99_bytes: Some(p99),
+        large_per_million: Some(large),
+        ..
+    } = entry
+    else {
+        return String::new();
+    };
+    let bytes = |bytes: &u64| human(*bytes as f64, Unit::Bytes);
+    let large = match large {
+        0 => String::new(),
+        large => format!(", {}", human(*large as f64 * 1e-6, Unit::Share)),
+    };
+    format!("{}, {}{large}", bytes(p50), bytes(p99))
+}
+
 fn state(version: &Option<String>) -> &str {
     version.as_deref().unwrap_or("not here")
 }
 
 fn text(entries: &[Entry<'_>], with_knobs: bool) -> String {
     let mut engines = String::from("Engines (-e ENGINE, or -e ENGINE:knob=value,...)\n");
-    let mut workloads = String::from("\nWorkloads (-w NAME)\n");
+    let mut workloads = String::from(
+        "\nWorkloads (-w NAME, -w group:NAME, -w all), and the sizes they ask for: the median, the \
+         99th percentile, and how many are of 128 KiB and more\n",
+    );
+    let mut commands = String::from("\nPrograms (-w program:NAME)\n");
     let mut last_group = "";
     let states = entries.iter().map(|entry| match entry {
         Entry::Engine { version, .. } => state(version).len(),
-        Entry::Workload { .. } => 0,
+        Entry::Workload { .. } | Entry::Program { .. } => 0,
     });
     let width = states.max().unwrap_or_default();
     for entry in entries {
@@ -128,17 +181,21 @@ fn text(entries: &[Entry<'_>], with_knobs: bool) -> String {
                         .try_for_each(|what| writeln!(engines, "{:25}switches off {what}", ""))
                 })
             }
-            Entry::Workload { name, group, about } => {
-                if group != last_group {
-                    let _ = writeln!(workloads, "  {group}:");
+            Entry::Program { name, about, here } => {
+                let absent = if *here { "" } else { " (not here)" };
+                writeln!(commands, "    {name:<14} {about}{absent}")
+            }
+            Entry::Workload { name, group, title, about, .. } => {
+                if *group != last_group {
+                    let _ = writeln!(workloads, "  group:{group}, {title}:");
                     last_group = group;
                 }
-                writeln!(workloads, "    {name:<14} {about}")
+                writeln!(workloads, "    {name:<14} {:<28} {about}", sizes(entry))
             }
         };
     }
     if !with_knobs {
         engines.push_str("  `brkpoint list --knobs` shows what can be set\n");
     }
-    engines + &workloads
+    engines + &workloads + &commands
 }

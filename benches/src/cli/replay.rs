@@ -123,6 +123,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<u8> {
         works: vec![work],
         rounds: arguments.rounds,
         memory_rounds: arguments.rounds,
+        detail_rounds: 0,
         budget: None,
         timeout: arguments.timeout,
         seed: 1,

@@ -15,7 +15,8 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use super::output;
 use crate::engine::{Arm, ArmSpec, EngineError, Engines};
 use crate::journal::Journal;
-use crate::plan::Plan;
+use crate::plan::{Plan, Work};
+use crate::programs::Program;
 use crate::runner::{self, Outcome, Progress, RunError};
 use crate::supervise::Stop;
 
@@ -81,6 +82,17 @@ fn ignored(signal: i32) -> bool {
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
     mask.is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
+}
+
+/// The work of `program`; what it reads is left beside `records`.
+pub fn program(program: &Program, records: &Path) -> anyhow::Result<Work> {
+    let file = records.with_file_name("tour.c");
+    if let Some(source) = program.source() {
+        output::write(&file, source).context(
+            "a program's input goes to target/brkpoint here; start this in a directory of yours",
+        )?;
+    }
+    Ok(program.work(&file))
 }
 
 /// Names the variables of the user's that are kept from what is measured.

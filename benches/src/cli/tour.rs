@@ -1,20 +1,21 @@
 //! `brkpoint` alone: the tour.
 
-use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::Context;
 use brkpoint_reports::Records;
 use brkpoint_workloads::synthetic::Group;
 
 use super::{output, run};
 use crate::engine::Engines;
 use crate::plan::{Plan, Work};
-use crate::supervise;
+use crate::programs;
 
 /// Timed samples of each cell: the fewest that carry a 99 % interval of the median.
 const ROUNDS: u32 = 8;
+
+/// Latency and layout are looked at so often: they take time, and no verdict.
+const DETAIL_ROUNDS: u32 = 2;
 
 /// No round starts after this long; what is undecided then is said to be so.
 const BUDGET: Duration = Duration::from_secs(150);
@@ -22,22 +23,9 @@ const BUDGET: Duration = Duration::from_secs(150);
 /// No process of the tour comes near this.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What the compiler of the tour compiles.
-const PROGRAM: &str = include_str!("../../tour/program.c");
-
-/// Strings in arrays in a hash.
-const PERL: &[&str] = &[
-    "perl",
-    "-e",
-    r#"my %h; push @{$h{$_ % 997}}, "v" x ($_ % 200) for 1..100000; my $n; $n += length join ",", @{$h{$_}} for sort keys %h; print "$n\n""#,
-];
-
-/// Objects, and one large string made of them, where there is no perl.
-const PYTHON: &[&str] = &[
-    "python3",
-    "-c",
-    r#"import json; rows = [{"id": i, "name": "n%d" % i} for i in range(20000)]; print(len(json.dumps(rows)))"#,
-];
+/// The programs of the tour: the first, and the first of the others that is here.
+const COMPILER: &str = "gcc";
+const SCRIPTS: [&str; 2] = ["perl", "python3"];
 
 /// Strategies and peers over a handful of workloads, and the page of it.
 pub fn run() -> anyhow::Result<u8> {
@@ -47,6 +35,7 @@ pub fn run() -> anyhow::Result<u8> {
         works: works(&records)?,
         rounds: ROUNDS,
         memory_rounds: ROUNDS,
+        detail_rounds: DETAIL_ROUNDS,
         budget: Some(BUDGET),
         timeout: TIMEOUT,
         seed: 1,
@@ -66,16 +55,10 @@ fn works(records: &Path) -> anyhow::Result<Vec<Work>> {
         .filter(|workload| workload.group == Group::Tour)
         .map(|workload| Work::synthetic(workload, 1.0))
         .collect();
-    let source = records.with_file_name("tour.c");
-    output::write(&source, PROGRAM)
-        .context("the tour writes to target/brkpoint here; start it in a directory of yours")?;
-    let source = source.to_string_lossy();
-    let compile: &[&str] = &["gcc", "-O1", "-S", "-o", "/dev/null", &source];
-    let here = |command: &&[&str]| supervise::can_find(OsStr::new(command[0]));
-    let script = [PERL, PYTHON].into_iter().find(here);
-    for command in [Some(compile), script].into_iter().flatten().filter(here) {
-        let mut words = command.iter().map(OsString::from);
-        works.push(Work::command(words.next().unwrap_or_default(), words.collect(), None));
+    let here = |name: &&str| programs::find(name).filter(|program| program.is_here());
+    let script = SCRIPTS.iter().find_map(here);
+    for program in [here(&COMPILER), script].into_iter().flatten() {
+        works.push(run::program(program, records)?);
     }
     Ok(works)
 }

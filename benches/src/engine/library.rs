@@ -60,6 +60,12 @@ pub fn recorder() -> Result<PathBuf, EngineError> {
     checked(&built(RECORDER).ok_or_else(absent)?)
 }
 
+/// The worker into which a control is linked, an allocator that is no engine: `bump`,
+/// whose overhead is known, and `nothing`, which does nothing.
+pub fn control(name: &str) -> Option<PathBuf> {
+    built(&format!("linked-{name}"))
+}
+
 /// `path`, absolute, if LD_PRELOAD can hold it.
 pub(super) fn checked(path: &Path) -> Result<PathBuf, EngineError> {
     let unreadable = |source| EngineError::Unreadable { library: path.to_owned(), source };

@@ -21,6 +21,6 @@ mod value;
 pub use arm::Arm;
 pub use catalog::{Engine, Engines, Knob, Sizes};
 pub use error::EngineError;
-pub use library::recorder;
+pub use library::{control, recorder};
 pub use spec::{ArmSpec, SpecError};
 pub use value::{Unit, bytes};

@@ -1,10 +1,11 @@
 //! What a worker answers, as one JSON line.
 
-use brkpoint_reports::record::Series;
-use brkpoint_workloads::synthetic::Outcome;
+use brkpoint_reports::record::{Occupancy, Series};
+use brkpoint_workloads::synthetic::{Clock, Latencies, Outcome, Quantiles};
 use serde::{Deserialize, Serialize};
 
-use crate::identity::{self, Linked};
+use crate::identity::{self, Accounts, Linked};
+use crate::layout::Survey;
 use crate::memory::Sampled;
 use crate::region::Usage;
 
@@ -45,6 +46,12 @@ pub struct Answer {
     /// RSS and live bytes over the operations; only in the memory pass.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub series: Option<Series>,
+    /// How long calls took; only in the latency pass.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency: Option<Latency>,
+    /// How the heap lay on its OS pages; only in the layout pass.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layout: Option<Layout>,
     /// Path of the object whose `malloc` this process called.
     pub malloc_object: String,
     /// The allocator that is linked into this program, if one is.
@@ -55,12 +62,65 @@ pub struct Answer {
     pub notes: Vec<String>,
 }
 
+/// Latencies of single calls, in seconds: p50, p99, p99.9, and the longest, less
+/// what the clock adds.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Latency {
+    /// Of allocations; `None` if there were none.
+    pub allocations: Option<[f64; 4]>,
+    /// Of frees.
+    pub frees: Option<[f64; 4]>,
+    /// What the clock adds.
+    pub clock_s: f64,
+}
+
+/// How a heap lies on its OS pages: means over the moments at which something was
+/// live, as the metrics of the layout pass say.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Layout {
+    /// `None`: the allocator does not tell usable sizes.
+    pub internal: Option<f64>,
+    /// As a share.
+    pub external: f64,
+    /// In bytes.
+    pub stranded_bytes: f64,
+    /// In bytes.
+    pub heap_bytes: f64,
+    /// In bytes, when everything is free.
+    pub kept_heap_bytes: u64,
+    /// The histogram.
+    pub occupancy: Occupancy,
+    /// What the allocator says of itself, at the moment with most live bytes, beside
+    /// what was seen from outside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inside: Option<Compared>,
+}
+
+/// The same moment from inside and from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Compared {
+    /// What the allocator says, less what it said before the region.
+    pub told: Accounts,
+    /// Usable bytes of live blocks, as the ledger has them.
+    pub live: u64,
+    /// Resident OS pages of the heap, in bytes.
+    pub heap: u64,
+}
+
+/// What the instrument of a pass has to say.
+pub(super) enum Instrument {
+    None,
+    Memory(Sampled),
+    Latency(&'static Latencies, Clock),
+    Layout(Survey),
+}
+
 impl Answer {
     pub(super) fn new(
         outcome: Outcome,
         usage: Usage,
         table_bytes: usize,
-        sampled: Option<Sampled>,
+        seen: Instrument,
     ) -> Answer {
         let mut answer = Answer {
             digest: format!("{:016x}", outcome.digest),
@@ -78,17 +138,34 @@ impl Answer {
             live_blocks: None,
             live_bytes: None,
             series: None,
+            latency: None,
+            layout: None,
             malloc_object: identity::object_of(c"malloc").unwrap_or_default(),
             linked: identity::linked(),
             notes: Vec::new(),
         };
-        if let Some(sampled) = sampled {
-            answer.baseline_rss_bytes = sampled.baseline;
-            answer.peak_rss_bytes = sampled.peak;
-            answer.peak_live_bytes = sampled.peak_live;
-            answer.kept_rss_bytes = sampled.kept;
-            answer.series = Some(sampled.series);
-            answer.notes = sampled.notes;
+        match seen {
+            Instrument::None => {}
+            Instrument::Memory(sampled) => {
+                answer.baseline_rss_bytes = sampled.baseline;
+                answer.peak_rss_bytes = sampled.peak;
+                answer.peak_live_bytes = sampled.peak_live;
+                answer.kept_rss_bytes = sampled.kept;
+                answer.series = Some(sampled.series);
+                answer.notes = sampled.notes;
+            }
+            Instrument::Latency(latencies, clock) => {
+                let values = |q: Quantiles| [q.p50, q.p99, q.p999, q.max];
+                answer.latency = Some(Latency {
+                    allocations: latencies.allocations(clock).map(values),
+                    frees: latencies.frees(clock).map(values),
+                    clock_s: clock.own_s(),
+                });
+            }
+            Instrument::Layout(survey) => {
+                answer.layout = Some(survey.layout);
+                answer.notes = survey.notes;
+            }
         }
         answer
     }

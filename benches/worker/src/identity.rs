@@ -6,6 +6,7 @@ use std::mem;
 use std::ptr;
 use std::sync::OnceLock;
 
+use brkpoint_workloads::synthetic::UsableSize;
 use serde::{Deserialize, Serialize};
 
 /// The functions that must come from one object: a block of one allocator must
@@ -42,16 +43,52 @@ pub struct Linked {
     pub version: String,
 }
 
-static LINKED: OnceLock<Linked> = OnceLock::new();
+/// What a linked allocator tells of itself.
+#[derive(Debug, Clone, Copy)]
+pub struct Inside {
+    /// How many bytes of a live block may be used, if it can tell.
+    pub usable_size: Option<UsableSize>,
+    /// Its accounts as they are now; it may not allocate.
+    pub accounts: Option<fn() -> Accounts>,
+}
+
+/// The accounts of an allocator, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Accounts {
+    /// Usable bytes of live blocks.
+    pub live: u64,
+    /// Obtained from the OS and not given back: it may be resident.
+    pub held: u64,
+    /// The part of `held` that may never have been touched, so need not be resident.
+    pub untouched: u64,
+}
+
+static LINKED: OnceLock<(Linked, Option<Inside>)> = OnceLock::new();
 
 /// Says, once, what is linked into this program.
-pub(super) fn set_linked(linked: Linked) {
-    LINKED.get_or_init(|| linked);
+pub(super) fn set_linked(linked: Linked, inside: Option<Inside>) {
+    LINKED.get_or_init(|| (linked, inside));
 }
 
 /// What is linked into this program.
 pub(super) fn linked() -> Option<Linked> {
-    LINKED.get().cloned()
+    LINKED.get().map(|(linked, _)| linked.clone())
+}
+
+/// The accounts of the linked allocator, if there is one that keeps them.
+pub(super) fn accounts() -> Option<Accounts> {
+    let inside = LINKED.get().and_then(|(_, inside)| *inside)?;
+    inside.accounts.map(|accounts| accounts())
+}
+
+/// Who tells usable sizes: the linked allocator, or else the process's malloc.
+pub(super) fn usable_size() -> Option<UsableSize> {
+    match LINKED.get() {
+        Some((_, inside)) => inside.and_then(|inside| inside.usable_size),
+        // SAFETY: called with live blocks of this process's allocator, which is its
+        // malloc, since none is linked.
+        None => Some(|block| unsafe { libc::malloc_usable_size(block.cast()) }),
+    }
 }
 
 /// A function without arguments that tells a version.

@@ -2,10 +2,10 @@
 //! `brkpoint`, under whichever allocator is preloaded, or a program of its own
 //! into which one allocator is linked (`benches/peers`).
 //!
-//! - `worker run NAME --pass time|counts|memory --seed S --scale X` runs a
-//!   workload and prints an [`Answer`] as one JSON line
-//! - `worker replay FILE --pass P --process N --touch none|pages|all --gaps on|off`
-//!   does so for a trace
+//! - `worker run NAME --pass time|counts|memory|latency|layout --seed S --scale X`
+//!   runs a workload and prints an [`Answer`] as one JSON line
+//! - `worker replay FILE --pass time|counts|memory --process N --touch none|pages|all
+//!   --gaps on|off` does so for a trace
 //! - `worker touch PAGES --pass P` does so for a run of fresh OS pages: the
 //!   control whose faults are known beforehand
 //! - `worker probe [SYMBOL]...` prints an [`Identity`]: which objects answer for
@@ -21,9 +21,11 @@
 mod answer;
 mod check;
 mod identity;
+mod layout;
 pub mod marker;
 mod memory;
 mod region;
+mod residence;
 mod steps;
 
 use std::ffi::OsString;
@@ -34,13 +36,15 @@ use std::process::ExitCode;
 use std::str::FromStr;
 
 use brkpoint_reports::record::Pass;
-use brkpoint_workloads::synthetic::{self, Observer, Outcome};
+use brkpoint_workloads::synthetic::{self, Latencies, Ledger, Observer, Outcome};
 use brkpoint_workloads::trace::replay::{self, Touch as Touching};
 use serde::Serialize;
 
-pub use answer::Answer;
+use answer::Instrument;
+pub use answer::{Answer, Compared, Latency, Layout};
 pub use check::{Judgement, STORM};
-pub use identity::{Identity, Linked, VersionSymbol};
+pub use identity::{Accounts, Identity, Inside, Linked, VersionSymbol};
+use layout::Surveyor;
 use memory::Sampler;
 
 /// The first argument that makes this program a worker.
@@ -78,7 +82,24 @@ pub fn probe_arguments<'s>(symbols: impl IntoIterator<Item = &'s str>) -> Vec<Os
 /// The whole of a program into which the allocator `name` is linked as Rust's
 /// global allocator: a worker and nothing else.
 pub fn linked_main(name: &'static str, version: impl FnOnce() -> String) -> ExitCode {
-    identity::set_linked(Linked { name: name.to_owned(), version: version() });
+    linked(name, version, None)
+}
+
+/// The same, of an allocator that can tell something of itself.
+pub fn linked_main_telling(
+    name: &'static str,
+    version: impl FnOnce() -> String,
+    inside: Inside,
+) -> ExitCode {
+    linked(name, version, Some(inside))
+}
+
+fn linked(
+    name: &'static str,
+    version: impl FnOnce() -> String,
+    inside: Option<Inside>,
+) -> ExitCode {
+    identity::set_linked(Linked { name: name.to_owned(), version: version() }, inside);
     let mut arguments = std::env::args_os().skip(1);
     if arguments.next().is_none_or(|first| first != VERB) {
         eprintln!("this is a part of brkpoint: it measures {name}, linked into it");
@@ -162,6 +183,9 @@ fn replay(trace: PathBuf, arguments: impl Iterator<Item = OsString>) -> Result<A
             _ => return Err(format!("unknown option {option:?}")),
         }
     }
+    if !Pass::OF_COMMANDS.contains(&pass) {
+        return Err(format!("a trace is replayed in no pass {:?}", pass.name()));
+    }
     let mut prepared = replay::Prepared::new(&trace, options).map_err(|error| error.to_string())?;
     let mut answer = measure(pass, &mut prepared)?;
     if prepared.not_granted() > 0 {
@@ -204,7 +228,7 @@ fn number<T: FromStr<Err: Display>>(text: &str) -> Result<T, String> {
 
 fn pass_named(name: &str) -> Result<Pass, String> {
     let found = Pass::ALL.into_iter().find(|pass| pass.name() == name);
-    found.ok_or(format!("{name:?} is none of time, counts, memory"))
+    found.ok_or(format!("{name:?} is none of time, counts, memory, latency, layout"))
 }
 
 /// What a region can hold.
@@ -213,6 +237,16 @@ trait Work {
     fn table_bytes(&self) -> usize;
     fn run(&mut self) -> Outcome;
     fn run_observed(&mut self, observer: &mut dyn Observer) -> Outcome;
+
+    /// Without blocks that a ledger could hold, unless it says otherwise.
+    fn run_entered(&mut self, _: &Ledger, observer: &mut dyn Observer) -> Outcome {
+        self.run_observed(observer)
+    }
+
+    /// Without calls that could be timed, unless it says otherwise.
+    fn run_clocked(&mut self, _: &Latencies) -> Outcome {
+        self.run()
+    }
 }
 
 impl Work for synthetic::Prepared {
@@ -230,6 +264,14 @@ impl Work for synthetic::Prepared {
 
     fn run_observed(&mut self, observer: &mut dyn Observer) -> Outcome {
         self.run_observed(observer)
+    }
+
+    fn run_entered(&mut self, ledger: &Ledger, observer: &mut dyn Observer) -> Outcome {
+        self.run_entered(ledger, observer)
+    }
+
+    fn run_clocked(&mut self, latencies: &Latencies) -> Outcome {
+        self.run_clocked(latencies)
     }
 }
 
@@ -282,10 +324,10 @@ fn touched(pages: usize) -> Outcome {
 
 /// Runs `work` as the measured region, with the instrument of `pass` and no other.
 fn measure(pass: Pass, work: &mut impl Work) -> Result<Answer, String> {
-    let (outcome, usage, sampled) = match pass {
+    let (outcome, usage, seen) = match pass {
         Pass::Time => {
             let (outcome, usage) = region::measure(|| work.run());
-            (outcome, usage, None)
+            (outcome, usage, Instrument::None)
         }
         Pass::Counts => {
             // Code and stack of instrument and control are resident before it counts.
@@ -293,15 +335,28 @@ fn measure(pass: Pass, work: &mut impl Work) -> Result<Answer, String> {
             marker::mark(marker::MEASURED);
             let (outcome, usage) = region::measure(|| work.run());
             marker::mark(marker::AFTER);
-            (outcome, usage, None)
+            (outcome, usage, Instrument::None)
         }
         Pass::Memory => {
             let mut sampler = Sampler::new(work.operations())?;
             let (outcome, usage) = region::measure(|| work.run_observed(&mut sampler));
-            (outcome, usage, Some(sampler.finish()?))
+            (outcome, usage, Instrument::Memory(sampler.finish()?))
+        }
+        Pass::Latency => {
+            static LATENCIES: Latencies = Latencies::new();
+            let clock = LATENCIES.calibrate();
+            let (outcome, usage) = region::measure(|| work.run_clocked(&LATENCIES));
+            (outcome, usage, Instrument::Latency(&LATENCIES, clock))
+        }
+        Pass::Layout => {
+            let ledger = Ledger::new(identity::usable_size())
+                .map_err(|error| format!("cannot map the ledger: {error}"))?;
+            let mut surveyor = Surveyor::new(&ledger, work.operations())?;
+            let (outcome, usage) = region::measure(|| work.run_entered(&ledger, &mut surveyor));
+            (outcome, usage, Instrument::Layout(surveyor.finish()?))
         }
     };
-    Ok(Answer::new(outcome, usage, work.table_bytes(), sampled))
+    Ok(Answer::new(outcome, usage, work.table_bytes(), seen))
 }
 
 /// One JSON line on stdout.

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::escape;
 use crate::criterion::{Benchmark, Criterion};
 use crate::record::Unit;
-use crate::units;
+use crate::{svg, units};
 
 /// Writes the section, if there is anything to show.
 pub(super) fn section(out: &mut String, criterion: &Criterion) {
@@ -24,9 +24,69 @@ pub(super) fn section(out: &mut String, criterion: &Criterion) {
     );
     let same = |a: &Benchmark, b: &Benchmark| (&a.measure, &a.unit) == (&b.measure, &b.unit);
     for table in criterion.benchmarks.chunk_by(same) {
+        curves(out, table);
         self::table(out, table);
     }
     out.push_str("</section>\n");
+}
+
+/// A curve of each work that was measured at several settings.
+fn curves(out: &mut String, benchmarks: &[Benchmark]) {
+    let mut figures = Vec::new();
+    for work in benchmarks.chunk_by(|a, b| a.work == b.work) {
+        let settings: Vec<&str> = {
+            let rows = work.chunk_by(|a, b| a.parameter == b.parameter);
+            rows.filter_map(|row| row[0].parameter.as_deref()).collect()
+        };
+        if settings.len() < 2 {
+            continue;
+        }
+        let mut engines: Vec<&str> = work.iter().map(|b| b.engine.as_str()).collect();
+        engines.sort_unstable();
+        engines.dedup();
+        let curve = |engine: &&'_ str| {
+            let at = |setting: &&str| {
+                let found = work
+                    .iter()
+                    .find(|b| b.engine == *engine && b.parameter.as_deref() == Some(setting));
+                Some(in_base(found?.median, &found?.unit))
+            };
+            let values = settings.iter().map(at).collect();
+            svg::Curve {
+                engine: work.iter().find(|b| b.engine == *engine).map_or("", |b| &b.engine),
+                values,
+            }
+        };
+        let curves: Vec<svg::Curve<'_>> = engines.iter().map(curve).collect();
+        let unit = base(&work[0].unit);
+        let title = format!("{} of {}", work[0].measure, work[0].work);
+        let svg = svg::curve(&title, &settings, &curves, unit, |v| units::human(v, unit));
+        figures.extend(svg.map(|svg| (escape(&work[0].work), svg)));
+    }
+    if figures.is_empty() {
+        return;
+    }
+    let _ = writeln!(out, "<h3>{}</h3>\n<div class=\"panels\">", escape(&benchmarks[0].measure));
+    for (name, svg) in figures {
+        let _ = write!(
+            out,
+            "<figure>\n<figcaption title=\"{name}\">{name}</figcaption>\n{svg}</figure>\n"
+        );
+    }
+    out.push_str("</div>\n");
+}
+
+/// The unit of ours that stands for one of criterion's or of ours.
+fn base(unit: &str) -> Unit {
+    match unit {
+        "ns" => Unit::Seconds,
+        "x live" => Unit::Ratio,
+        _ => Unit::Count,
+    }
+}
+
+fn in_base(value: f64, unit: &str) -> f64 {
+    if unit == "ns" { value * 1e-9 } else { value }
 }
 
 /// A table of one measure: a row for each work and parameter, a column an engine.

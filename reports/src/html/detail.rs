@@ -33,7 +33,7 @@ enum Behind {
     Own(fn(&Workload, &[Arm]) -> Table<'static>),
 }
 
-const PLOTS: [Plot; 5] = [
+const PLOTS: [Plot; 7] = [
     Plot {
         class: "ratios",
         title: "Time against the reference: left is better",
@@ -69,6 +69,20 @@ const PLOTS: [Plot; 5] = [
         draw: svg::memory,
         behind: Behind::Own(moments),
     },
+    Plot {
+        class: "latency",
+        title: "Latency of single calls (malloc above, free below): left is better",
+        legend: String::new,
+        draw: svg::latency,
+        behind: Behind::Figures,
+    },
+    Plot {
+        class: "occupancy",
+        title: "How full the heap’s OS pages are, on average: fewer and fuller is better",
+        legend: fullness,
+        draw: svg::occupancy,
+        behind: Behind::Figures,
+    },
 ];
 
 /// Writes the section.
@@ -83,7 +97,9 @@ pub(super) fn section(out: &mut String, report: &Report) {
          within the grey band a difference is not worth acting on. Dots are samples, the bar their \
          median. System calls are those that manage memory; they and faults are counted over {}. \
          Memory over time is that of the run with the median peak, and the grey area are live bytes \
-         where the workload knows them.</p>\n\
+         where the workload knows them. Latency is that of the call alone, from the median over the \
+         99th and the 99.9th percentile to the longest, which holds whatever interrupted it. Of the \
+         heap’s resident OS pages, live bytes take up a share.</p>\n\
          <p class=\"buttons\"><button type=\"button\" data-open=\"all\" hidden>Unfold all</button>\
          <button type=\"button\" data-open=\"none\" hidden>Fold all</button></p>",
         counted_over(report)
@@ -167,6 +183,14 @@ fn kinds() -> String {
         .map(|i| format!("<li>{}{}</li>", svg::swatch_kind(i), svg::KINDS[i]))
         .collect();
     format!("<ul class=\"legend\">{}</ul>\n", kinds.join(""))
+}
+
+fn fullness() -> String {
+    let step = |(kind, (name, _)): (usize, &(&str, usize))| {
+        format!("<li>{}{name}</li>", svg::swatch_kind(kind))
+    };
+    let steps: Vec<String> = svg::FULLNESS.iter().enumerate().map(step).collect();
+    format!("<ul class=\"legend\">{}</ul>\n", steps.join(""))
 }
 
 fn samples(workload: &Workload, arms: &[Arm]) -> Table<'static> {

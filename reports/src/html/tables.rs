@@ -10,7 +10,7 @@ use crate::record::{Metric, Unit};
 use crate::units;
 
 /// The groups of columns, each a table of its own.
-const GROUPS: [(&str, &[Metric]); 3] = [
+const GROUPS: [(&str, &[Metric]); 5] = [
     (
         "Time and memory",
         &[
@@ -24,6 +24,32 @@ const GROUPS: [(&str, &[Metric]); 3] = [
             Metric::PeakLiveBytes,
             Metric::KeptRssBytes,
             Metric::TableBytes,
+        ],
+    ),
+    (
+        "Latency of single calls",
+        &[
+            Metric::AllocP50S,
+            Metric::AllocP99S,
+            Metric::AllocP999S,
+            Metric::AllocMaxS,
+            Metric::FreeP50S,
+            Metric::FreeP99S,
+            Metric::FreeP999S,
+            Metric::FreeMaxS,
+            Metric::ClockS,
+        ],
+    ),
+    (
+        "Fragmentation",
+        &[
+            Metric::InternalFragmentation,
+            Metric::ExternalFragmentation,
+            Metric::StrandedBytes,
+            Metric::HeapBytes,
+            Metric::KeptHeapBytes,
+            Metric::BlowUp,
+            Metric::MeanBlowUp,
         ],
     ),
     (
@@ -165,5 +191,21 @@ fn name(metric: Metric) -> &'static str {
         Metric::PeakLiveBytes => "peak live bytes",
         Metric::KeptRssBytes => "RSS when all is freed",
         Metric::TableBytes => "tables of the workload",
+        Metric::BlowUp => "peak heap / peak live",
+        Metric::MeanBlowUp => "mean heap / mean live",
+        Metric::AllocP50S => "malloc p50",
+        Metric::AllocP99S => "malloc p99",
+        Metric::AllocP999S => "malloc p99.9",
+        Metric::AllocMaxS => "malloc max",
+        Metric::FreeP50S => "free p50",
+        Metric::FreeP99S => "free p99",
+        Metric::FreeP999S => "free p99.9",
+        Metric::FreeMaxS => "free max",
+        Metric::ClockS => "the clock (subtracted)",
+        Metric::InternalFragmentation => "internal",
+        Metric::ExternalFragmentation => "external",
+        Metric::StrandedBytes => "stranded (pages under 10 % live)",
+        Metric::HeapBytes => "mean heap",
+        Metric::KeptHeapBytes => "heap when all is freed",
     }
 }

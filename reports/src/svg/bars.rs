@@ -1,4 +1,5 @@
-//! Bars, one row an engine: system calls by kind, minor faults.
+//! Bars, one row an engine: system calls by kind, minor faults, and OS pages by how
+//! full they are.
 
 use plotters::style::text_anchor::{HPos, VPos};
 
@@ -50,6 +51,30 @@ pub(crate) fn faults(workload: &Workload, arms: &[Arm]) -> Option<String> {
             ink: Marker::of(arms, cell.arm).ink,
         };
         cell.figure(Metric::MinorFaults).map(part).into_iter().collect()
+    })
+}
+
+/// How full OS pages are, in the steps that are drawn: each with the first bin of
+/// [`Occupancy`](crate::record::Occupancy) behind it.
+pub(crate) const FULLNESS: [(&str, usize); 5] = [
+    ("nothing live", 1),
+    ("under 10 % (stranded)", 2),
+    ("10 to 50 %", 6),
+    ("50 to 90 %", 10),
+    ("over 90 %", 11),
+];
+
+/// Resident OS pages of the heap by how full of live bytes they are.
+pub(crate) fn occupancy(workload: &Workload, arms: &[Arm]) -> Option<String> {
+    bars(workload, arms, "resident OS pages", |cell| {
+        let Some(occupancy) = &cell.occupancy else { return Vec::new() };
+        let mut from = 0;
+        let part = |(kind, (name, end)): (usize, &(&'static str, usize))| {
+            let value = occupancy.pages[from..*end].iter().sum();
+            from = *end;
+            Part { name, value, ink: Ink::Kind(kind) }
+        };
+        FULLNESS.iter().enumerate().map(part).collect()
     })
 }
 

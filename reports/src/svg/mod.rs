@@ -10,7 +10,8 @@
 //! marker   how a series is drawn      text  its font, and how wide it is
 //! compact  what plotters wrote, in fewer bytes
 //! axis     the range of some figures, its ticks, their unit
-//! scatter  time against peak RSS        bars  system calls, minor faults
+//! scatter  time against peak RSS        bars  system calls, minor faults, occupancy
+//! latency  single calls                 curve a measure against a setting
 //! forest   ratios and their intervals   lines memory over time
 //! front    configurations of a tuning   sweep, heat  the same by one knob, by two
 //! samples  every sample as a dot
@@ -27,9 +28,11 @@ mod bars;
 mod book;
 mod canvas;
 mod compact;
+mod curve;
 mod forest;
 mod front;
 mod heat;
+mod latency;
 mod lines;
 mod marker;
 mod pages;
@@ -40,12 +43,14 @@ mod scatter;
 mod sweep;
 mod text;
 
-pub(crate) use bars::{faults, syscalls};
+pub(crate) use bars::{FULLNESS, faults, occupancy, syscalls};
 pub(crate) use book::{Band, StairNames, levels, space, stairs};
 pub(crate) use canvas::{KINDS, swatch_kind, swatch_series};
+pub(crate) use curve::{Curve, curve};
 pub(crate) use forest::forest;
 pub(crate) use front::{Kind, Spot, front};
 pub(crate) use heat::{Square, heat};
+pub(crate) use latency::latency;
 pub(crate) use lines::memory;
 pub(crate) use marker::symbols;
 pub(crate) use pages::{ROWS, SHADES, pages};

@@ -68,10 +68,11 @@ impl<'m, M: Meter> Hand<'m, M> {
     /// As [`allocate_touched`](Self::allocate_touched), of memory that must read
     /// as zero where it is touched.
     pub(super) fn allocate_zeroed(&mut self, size: usize, seal: u64, stride: usize) -> Block {
+        let layout = layout(size, ALIGNMENT);
         // SAFETY: the size is at least WORD, so not zero.
-        let start = black_box(unsafe { alloc_zeroed(layout(size)) });
+        let start = self.meter.allocate(size, || black_box(unsafe { alloc_zeroed(layout) }));
         if start.is_null() {
-            handle_alloc_error(layout(size));
+            handle_alloc_error(layout);
         }
         let block = Block { start, size };
         for word in words(block, 0, stride) {
@@ -81,30 +82,56 @@ impl<'m, M: Meter> Hand<'m, M> {
                 word.write_unaligned(seal ^ (word.addr() - start.addr()) as u64);
             }
         }
-        self.meter.operation(size as i64);
         block
     }
 
     #[inline(always)]
     fn fresh(&mut self, size: usize) -> Block {
-        let layout = layout(size);
+        let layout = layout(size, ALIGNMENT);
         // SAFETY: the size is at least WORD, so not zero.
-        let start = black_box(unsafe { alloc(layout) });
+        let start = self.meter.allocate(size, || black_box(unsafe { alloc(layout) }));
         if start.is_null() {
             handle_alloc_error(layout);
         }
-        self.meter.operation(size as i64);
         Block { start, size }
+    }
+
+    /// A block at a multiple of `alignment`, a power of two above 16, whose first
+    /// word is written: that the promise is kept is a part of the digest.
+    pub(super) fn allocate_aligned(&mut self, size: usize, alignment: usize, seal: u64) -> Block {
+        let layout = layout(size, alignment);
+        // SAFETY: the size is at least WORD, so not zero.
+        let start = self.meter.allocate(size, || black_box(unsafe { alloc(layout) }));
+        if start.is_null() {
+            handle_alloc_error(layout);
+        }
+        self.digest = mix(self.digest, (start.addr() % alignment) as u64);
+        // SAFETY: a new block of at least WORD bytes.
+        unsafe { start.cast::<u64>().write_unaligned(seal) };
+        Block { start, size }
+    }
+
+    /// Reads the first word back, and frees a block of that alignment.
+    pub(super) fn free_aligned(&mut self, block: Block, alignment: usize) {
+        // SAFETY: the block has at least WORD bytes, the first of them written.
+        unsafe { self.read(block.start.cast()) };
+        self.meter.free(block.start, block.size, || {
+            // SAFETY: as in `give`.
+            unsafe { dealloc(block.start, layout(block.size, alignment)) };
+        });
     }
 
     /// `block`, longer: its first word is read back, and where it is new it is
     /// touched as by [`allocate_touched`](Self::allocate_touched).
     pub(super) fn grow(&mut self, block: Block, size: usize, seal: u64, stride: usize) -> Block {
-        // SAFETY: the block is live and of this layout; the new size is not zero,
-        // and the old block is given up.
-        let start = black_box(unsafe { realloc(block.start, layout(block.size), size) });
+        let old = layout(block.size, ALIGNMENT);
+        let start = self.meter.reallocate(block.start, block.size, size, || {
+            // SAFETY: the block is live and of this layout; the new size is not zero,
+            // and the old block is given up.
+            black_box(unsafe { realloc(block.start, old, size) })
+        });
         if start.is_null() {
-            handle_alloc_error(layout(size));
+            handle_alloc_error(layout(size, ALIGNMENT));
         }
         let grown = Block { start, size };
         // SAFETY: the block has at least WORD bytes, and they were written.
@@ -113,8 +140,15 @@ impl<'m, M: Meter> Hand<'m, M> {
             // SAFETY: `words` stays inside the block, which is live and ours.
             unsafe { word.write_unaligned(seal ^ (word.addr() - start.addr()) as u64) };
         }
-        self.meter.operation(size as i64 - block.size as i64);
         grown
+    }
+
+    /// Writes the first word once more.
+    #[inline(always)]
+    pub(super) fn write_again(&mut self, block: &mut Block, seal: u64) {
+        // SAFETY: the block has at least WORD bytes; volatile, so that every write
+        // is one.
+        unsafe { block.start.cast::<u64>().write_volatile(seal) };
     }
 
     /// Reads the first word back, and frees.
@@ -137,10 +171,11 @@ impl<'m, M: Meter> Hand<'m, M> {
 
     #[inline(always)]
     fn give(&mut self, block: Block) {
-        // SAFETY: the block was got under this layout, and drivers free each
-        // once: they drop it from their tables.
-        unsafe { dealloc(block.start, layout(block.size)) };
-        self.meter.operation(-(block.size as i64));
+        self.meter.free(block.start, block.size, || {
+            // SAFETY: the block was got under this layout, and drivers free each
+            // once: they drop it from their tables.
+            unsafe { dealloc(block.start, layout(block.size, ALIGNMENT)) };
+        });
     }
 
     /// # Safety
@@ -171,11 +206,12 @@ fn words(block: Block, begin: usize, stride: usize) -> impl Iterator<Item = *mut
 }
 
 #[inline(always)]
-fn layout(size: usize) -> Layout {
-    debug_assert!((WORD..=isize::MAX as usize - ALIGNMENT).contains(&size));
+fn layout(size: usize, alignment: usize) -> Layout {
+    debug_assert!((WORD..=isize::MAX as usize - alignment).contains(&size));
+    debug_assert!(alignment.is_power_of_two());
     // SAFETY: the alignment is a power of two, and no workload's size comes near
     // the limit.
-    unsafe { Layout::from_size_align_unchecked(size, ALIGNMENT) }
+    unsafe { Layout::from_size_align_unchecked(size, alignment) }
 }
 
 #[cfg(test)]

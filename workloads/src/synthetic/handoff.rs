@@ -103,22 +103,22 @@ impl Driver for Handoff {
 
 /// Counts what is there to be taken.
 #[derive(Debug)]
-struct Semaphore {
+pub(super) struct Semaphore {
     count: Mutex<usize>,
     given: Condvar,
 }
 
 impl Semaphore {
-    fn new(count: usize) -> Semaphore {
+    pub(super) fn new(count: usize) -> Semaphore {
         Semaphore { count: Mutex::new(count), given: Condvar::new() }
     }
 
-    fn give(&self) {
+    pub(super) fn give(&self) {
         *locked(&self.count) += 1;
         self.given.notify_one();
     }
 
-    fn take(&self) {
+    pub(super) fn take(&self) {
         let mut count = locked(&self.count);
         while *count == 0 {
             count = self.given.wait(count).expect("no holder panics");

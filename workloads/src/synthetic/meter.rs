@@ -1,24 +1,38 @@
-//! Who is told of each operation: nobody, or an [`Observer`], also of those of
-//! other threads.
+//! Who stands beside each call of the allocator: nobody, an [`Observer`], a clock
+//! ([`Latencies`]), or the ledger of what lies where ([`Ledger`]).
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use super::Observer;
+use super::latency::Latencies;
+use super::ledger::Ledger;
 
-/// Told of each operation.
+/// Performs each call of the allocator, and does what it is there for round it.
 pub(super) trait Meter {
     /// The same, for another thread.
     type Remote: Meter + Send;
 
-    /// An allocation or a free, by which live bytes change so much.
-    fn operation(&mut self, change: i64);
+    /// `call` allocates `size` bytes.
+    fn allocate(&mut self, size: usize, call: impl FnOnce() -> *mut u8) -> *mut u8;
+
+    /// `call` makes a block of `size` bytes of the one at `old` of `old_size`.
+    fn reallocate(
+        &mut self,
+        old: *mut u8,
+        old_size: usize,
+        size: usize,
+        call: impl FnOnce() -> *mut u8,
+    ) -> *mut u8;
+
+    /// `call` frees the block at `start`, of `size` bytes.
+    fn free(&mut self, start: *mut u8, size: usize, call: impl FnOnce());
 
     /// A meter for another thread; an observer hears of its operations with the
     /// next one of this thread.
     fn remote(&self) -> Self::Remote;
 }
 
-/// Nobody is told: the calls compile to nothing.
+/// Nobody: only the calls are left.
 #[derive(Debug)]
 pub(super) struct Nobody;
 
@@ -26,11 +40,62 @@ impl Meter for Nobody {
     type Remote = Nobody;
 
     #[inline(always)]
-    fn operation(&mut self, _change: i64) {}
+    fn allocate(&mut self, _: usize, call: impl FnOnce() -> *mut u8) -> *mut u8 {
+        call()
+    }
+
+    #[inline(always)]
+    fn reallocate(
+        &mut self,
+        _: *mut u8,
+        _: usize,
+        _: usize,
+        call: impl FnOnce() -> *mut u8,
+    ) -> *mut u8 {
+        call()
+    }
+
+    #[inline(always)]
+    fn free(&mut self, _: *mut u8, _: usize, call: impl FnOnce()) {
+        call();
+    }
 
     #[inline(always)]
     fn remote(&self) -> Nobody {
         Nobody
+    }
+}
+
+/// The clock on either side of each call.
+#[derive(Debug)]
+pub(super) struct Clocked<'a>(pub(super) &'a Latencies);
+
+impl<'a> Meter for Clocked<'a> {
+    type Remote = Clocked<'a>;
+
+    #[inline(always)]
+    fn allocate(&mut self, _: usize, call: impl FnOnce() -> *mut u8) -> *mut u8 {
+        self.0.allocations.time(call)
+    }
+
+    #[inline(always)]
+    fn reallocate(
+        &mut self,
+        _: *mut u8,
+        _: usize,
+        _: usize,
+        call: impl FnOnce() -> *mut u8,
+    ) -> *mut u8 {
+        self.0.allocations.time(call)
+    }
+
+    #[inline(always)]
+    fn free(&mut self, _: *mut u8, _: usize, call: impl FnOnce()) {
+        self.0.frees.time(call);
+    }
+
+    fn remote(&self) -> Clocked<'a> {
+        Clocked(self.0)
     }
 }
 
@@ -51,56 +116,128 @@ impl Sums {
     }
 }
 
-/// The thread that runs the workload, and the observer.
+/// The thread that runs the workload, and the observer; with a ledger, if where
+/// blocks lie is to be known.
 pub(super) struct Told<'a> {
-    sums: &'a Sums,
+    books: Counted<'a>,
     observer: &'a mut dyn Observer,
     told: u64,
 }
 
 impl<'a> Told<'a> {
-    pub(super) fn new(sums: &'a Sums, observer: &'a mut dyn Observer) -> Told<'a> {
-        Told { sums, observer, told: 0 }
+    pub(super) fn new(
+        sums: &'a Sums,
+        ledger: Option<&'a Ledger>,
+        observer: &'a mut dyn Observer,
+    ) -> Told<'a> {
+        Told { books: Counted { sums, ledger }, observer, told: 0 }
     }
 
     /// Tells the sums once more, if other threads went on after the last
     /// operation of this one, and returns the number of operations.
     pub(super) fn finish(self) -> u64 {
-        let operations = self.sums.operations.load(Ordering::Relaxed);
+        let operations = self.books.sums.operations.load(Ordering::Relaxed);
         if self.told < operations {
-            let live = self.sums.live.load(Ordering::Relaxed);
+            let live = self.books.sums.live.load(Ordering::Relaxed);
             self.observer.after(operations, u64::try_from(live).unwrap_or_default());
         }
         operations
+    }
+
+    fn tell(&mut self, (operations, live): (u64, u64)) {
+        self.told = operations;
+        self.observer.after(operations, live);
     }
 }
 
 impl<'a> Meter for Told<'a> {
     type Remote = Counted<'a>;
 
-    fn operation(&mut self, change: i64) {
-        let (operations, live) = self.sums.add(change);
-        self.told = operations;
-        self.observer.after(operations, live);
+    fn allocate(&mut self, size: usize, call: impl FnOnce() -> *mut u8) -> *mut u8 {
+        let start = self.books.came(size, call());
+        let sums = self.books.sums.add(size as i64);
+        self.tell(sums);
+        start
+    }
+
+    fn reallocate(
+        &mut self,
+        old: *mut u8,
+        old_size: usize,
+        size: usize,
+        call: impl FnOnce() -> *mut u8,
+    ) -> *mut u8 {
+        self.books.goes(old, old_size);
+        let start = self.books.came(size, call());
+        let sums = self.books.sums.add(size as i64 - old_size as i64);
+        self.tell(sums);
+        start
+    }
+
+    fn free(&mut self, start: *mut u8, size: usize, call: impl FnOnce()) {
+        self.books.goes(start, size);
+        call();
+        let sums = self.books.sums.add(-(size as i64));
+        self.tell(sums);
     }
 
     fn remote(&self) -> Counted<'a> {
-        Counted(self.sums)
+        self.books
     }
 }
 
-/// Another thread: its operations are only counted.
-#[derive(Debug)]
-pub(super) struct Counted<'a>(&'a Sums);
+/// Another thread: its operations are only counted, and its blocks entered.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Counted<'a> {
+    sums: &'a Sums,
+    ledger: Option<&'a Ledger>,
+}
+
+impl Counted<'_> {
+    fn came(self, size: usize, start: *mut u8) -> *mut u8 {
+        if let Some(ledger) = self.ledger {
+            ledger.enter(start, size);
+        }
+        start
+    }
+
+    /// Before the call: afterwards another thread may have the memory.
+    fn goes(self, start: *mut u8, size: usize) {
+        if let Some(ledger) = self.ledger {
+            ledger.strike(start, size);
+        }
+    }
+}
 
 impl<'a> Meter for Counted<'a> {
     type Remote = Counted<'a>;
 
-    fn operation(&mut self, change: i64) {
-        self.0.add(change);
+    fn allocate(&mut self, size: usize, call: impl FnOnce() -> *mut u8) -> *mut u8 {
+        let start = self.came(size, call());
+        self.sums.add(size as i64);
+        start
+    }
+
+    fn reallocate(
+        &mut self,
+        old: *mut u8,
+        old_size: usize,
+        size: usize,
+        call: impl FnOnce() -> *mut u8,
+    ) -> *mut u8 {
+        self.goes(old, old_size);
+        let start = self.came(size, call());
+        self.sums.add(size as i64 - old_size as i64);
+        start
+    }
+
+    fn free(&mut self, start: *mut u8, size: usize, call: impl FnOnce()) {
+        self.goes(start, size);
+        call();
+        self.sums.add(-(size as i64));
     }
 
     fn remote(&self) -> Counted<'a> {
-        Counted(self.0)
+        *self
     }
 }

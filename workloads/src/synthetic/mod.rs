@@ -5,40 +5,63 @@
 //!   that says what it provokes, which may serve several by its parameters
 //! - [`Prepared`]: a workload with its tables mapped, ready to be measured
 //! - [`Observer`]: who looks on while it runs; without one nothing is spent on it
-//! - `hand`: allocates, writes, reads back and frees; `meter`: tells the observer
+//! - [`Mix`]: which sizes a workload asks for, as measured
+//! - [`Latencies`], [`Ledger`]: how long calls take, and what lies on which OS page
+//! - `hand`: allocates, writes, reads back and frees; `meter`: stands beside each call
 //! - `random`: sizes and choices; `churn`: a driver that workloads share
 //! - `table`: memory of the drivers, outside the heap that is measured
 //!
 //! A seed and a scale fix every request and every byte written, so the digest
 //! of what was read back is the same under every correct allocator.
 
+mod apart;
+mod append;
 mod batch;
 mod buffers;
 mod churn;
+mod drift;
+mod false_sharing;
+mod fleet;
+mod generations;
 mod grow;
 mod hand;
 mod handoff;
 mod idle;
 mod large_touch;
 mod larson;
+mod latency;
+mod ledger;
 mod meter;
+mod mix;
+mod mstress;
 mod pair;
 mod phases;
+mod pinned_top;
 mod random;
+mod ratchet;
 mod registry;
+mod replaced;
+mod robson;
+mod service;
 mod small_churn;
 mod small_program;
 mod steady;
 mod straddle;
 mod table;
+mod temporaries;
 #[cfg(test)]
 mod tests;
 mod threads;
+mod trickle;
+mod xmalloc;
 
 use std::sync::{Mutex, MutexGuard};
 use std::{fmt, io};
 
-use meter::{Meter, Nobody, Sums, Told};
+pub use latency::{Clock, Latencies, Quantiles};
+pub use ledger::{Ledger, Live, UsableSize};
+use meter::{Clocked, Meter, Nobody, Sums, Told};
+pub use mix::{LARGE, Mix};
 pub use registry::{ALL, Group};
 
 /// Looks on while a workload runs.
@@ -143,7 +166,17 @@ impl Prepared {
 
     /// The same, while `observer` looks on.
     pub fn run_observed(&mut self, observer: &mut dyn Observer) -> Outcome {
-        self.0.run_observed(observer)
+        self.0.run_observed(None, observer)
+    }
+
+    /// The same, while each block is entered in `ledger`.
+    pub fn run_entered(&mut self, ledger: &Ledger, observer: &mut dyn Observer) -> Outcome {
+        self.0.run_observed(Some(ledger), observer)
+    }
+
+    /// Runs the workload while each call is timed.
+    pub fn run_clocked(&mut self, latencies: &Latencies) -> Outcome {
+        self.0.run_clocked(latencies)
     }
 }
 
@@ -161,7 +194,7 @@ trait Driver {
     /// Bytes of its tables.
     fn table_bytes(&self) -> usize;
 
-    /// Runs it, telling `meter` of each operation, and returns the digest.
+    /// Runs it, each call of the allocator by way of `meter`, and returns the digest.
     fn run<M: Meter>(&mut self, meter: &mut M) -> u64;
 }
 
@@ -170,7 +203,8 @@ trait Prepare {
     fn operations(&self) -> u64;
     fn table_bytes(&self) -> usize;
     fn run_alone(&mut self) -> Outcome;
-    fn run_observed(&mut self, observer: &mut dyn Observer) -> Outcome;
+    fn run_observed(&mut self, ledger: Option<&Ledger>, observer: &mut dyn Observer) -> Outcome;
+    fn run_clocked(&mut self, latencies: &Latencies) -> Outcome;
 }
 
 impl<D: Driver> Prepare for D {
@@ -186,11 +220,16 @@ impl<D: Driver> Prepare for D {
         Outcome { digest: self.run(&mut Nobody), operations: Driver::operations(self) }
     }
 
-    fn run_observed(&mut self, observer: &mut dyn Observer) -> Outcome {
+    fn run_observed(&mut self, ledger: Option<&Ledger>, observer: &mut dyn Observer) -> Outcome {
         let sums = Sums::default();
-        let mut told = Told::new(&sums, observer);
+        let mut told = Told::new(&sums, ledger, observer);
         let digest = self.run(&mut told);
         Outcome { digest, operations: told.finish() }
+    }
+
+    fn run_clocked(&mut self, latencies: &Latencies) -> Outcome {
+        let digest = self.run(&mut Clocked(latencies));
+        Outcome { digest, operations: Driver::operations(self) }
     }
 }
 

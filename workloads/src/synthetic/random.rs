@@ -42,6 +42,11 @@ pub(super) enum Sizes {
     /// From the first size on so many doublings, each as likely, and any size
     /// within a doubling.
     Doublings(usize, usize),
+    /// The same, but each doubling is half as likely as the one before it: what is
+    /// larger than x is as rare as 1/x (Pareto), and the density falls as 1/x².
+    Pareto(usize, usize),
+    /// Either of two, each as likely.
+    Either(usize, usize),
 }
 
 impl Sizes {
@@ -53,6 +58,18 @@ impl Sizes {
             Sizes::Doublings(least, doublings) => {
                 let doubling = least << random.below(doublings);
                 doubling + random.below(doubling)
+            }
+            Sizes::Pareto(least, doublings) => {
+                let zeros = random.next().leading_zeros() as usize;
+                let doubling = least << zeros.min(doublings - 1);
+                doubling + random.below(doubling)
+            }
+            Sizes::Either(one, other) => {
+                if random.below(2) == 0 {
+                    one
+                } else {
+                    other
+                }
             }
         };
         debug_assert!(size >= WORD);
@@ -74,6 +91,20 @@ mod tests {
         assert_eq!(range(Sizes::Fixed(64)), (64, 64));
         assert_eq!(range(Sizes::Uniform(16, 1024)), (16, 1024));
         assert_eq!(range(Sizes::Doublings(16, 4)), (16, 255));
+        assert_eq!(range(Sizes::Pareto(16, 4)), (16, 255));
+        assert_eq!(range(Sizes::Either(9, 70)), (9, 70));
+    }
+
+    #[test]
+    fn pareto_sizes_halve_with_each_doubling() {
+        let mut random = Random::new(3, 0);
+        let drawn: Vec<usize> =
+            (0..40_000).map(|_| Sizes::Pareto(16, 10).draw(&mut random)).collect();
+        for doublings in 1..6 {
+            let beyond = drawn.iter().filter(|size| **size >= 16 << doublings).count();
+            let expected = 40_000 >> doublings;
+            assert!(beyond.abs_diff(expected) * 10 < expected, "{doublings}: {beyond}");
+        }
     }
 
     #[test]

@@ -3,22 +3,36 @@
 use std::fmt;
 
 use super::Workload;
+use super::apart::Apart;
+use super::append::Append;
 use super::batch::{Batch, Order};
 use super::buffers::Buffers;
 use super::churn::Churn;
+use super::drift::Drift;
+use super::false_sharing::FalseSharing;
+use super::generations::Generations;
 use super::grow::Grow;
 use super::handoff::Handoff;
 use super::idle::Idle;
 use super::large_touch::{self, LargeTouch};
 use super::larson::Larson;
+use super::mstress::Mstress;
 use super::pair::Pair;
 use super::phases::Phases;
+use super::pinned_top::PinnedTop;
 use super::random::Sizes;
+use super::ratchet::Ratchet;
+use super::replaced::{Replaced, Way};
+use super::robson::{self, Robson};
+use super::service::Service;
 use super::small_churn::{self, SmallChurn};
 use super::small_program::SmallProgram;
 use super::steady::Steady;
 use super::straddle::{self, Straddle};
-use super::threads::Threads;
+use super::temporaries::{self, Temporaries};
+use super::threads::{Life, Threads};
+use super::trickle::Trickle;
+use super::xmalloc::Xmalloc;
 
 /// Workloads that ask the same kind of question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -35,6 +49,56 @@ pub enum Group {
     Shape,
     /// What is kept when nothing is needed.
     Idle,
+    /// What the known suites do.
+    Classic,
+    /// Sizes on both sides of mmap thresholds.
+    Straddling,
+    /// Holes in the heap, and memory that was needed once.
+    Holes,
+    /// Sizes and lifetimes of real services.
+    Services,
+}
+
+impl Group {
+    /// All of them, in the order of lists.
+    pub const ALL: [Group; 10] = [
+        Group::Tour,
+        Group::Small,
+        Group::Threads,
+        Group::Large,
+        Group::Shape,
+        Group::Idle,
+        Group::Classic,
+        Group::Straddling,
+        Group::Holes,
+        Group::Services,
+    ];
+
+    /// The name on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Group::Tour => "tour",
+            Group::Small => "small",
+            Group::Threads => "threads",
+            Group::Large => "large",
+            Group::Shape => "shape",
+            Group::Idle => "idle",
+            Group::Classic => "classic",
+            Group::Straddling => "straddling",
+            Group::Holes => "holes",
+            Group::Services => "services",
+        }
+    }
+
+    /// Whether its workloads are rows of the benchmark of allocators.
+    pub const fn is_ranked(self) -> bool {
+        match self {
+            Group::Small | Group::Threads | Group::Large | Group::Shape | Group::Idle => true,
+            Group::Tour | Group::Classic | Group::Straddling | Group::Holes | Group::Services => {
+                false
+            }
+        }
+    }
 }
 
 impl fmt::Display for Group {
@@ -46,6 +110,10 @@ impl fmt::Display for Group {
             Group::Large => "large blocks",
             Group::Shape => "changing shapes",
             Group::Idle => "what is kept",
+            Group::Classic => "what the known suites do",
+            Group::Straddling => "sizes on both sides of mmap thresholds",
+            Group::Holes => "holes, and memory that was needed once",
+            Group::Services => "sizes and lifetimes of real services",
         })
     }
 }
@@ -55,6 +123,16 @@ const BATCH: Sizes = Sizes::Uniform(16, 256);
 const BURST: Sizes = Sizes::Fixed(64);
 const MEDIUM: Sizes = Sizes::Doublings(16 << 10, 5);
 const LARGE: Sizes = Sizes::Doublings(64 << 10, 7);
+const STEADY: Sizes = Sizes::Doublings(16, 4);
+/// Larson's sizes, and those of rptest.
+const LARSON: Sizes = Sizes::Uniform(10, 500);
+const RPTEST: Sizes = Sizes::Uniform(8, 16_000);
+/// From 64 KiB to 4 MiB in three ways.
+const UNIFORM: Sizes = Sizes::Uniform(64 << 10, 4 << 20);
+const LOG_UNIFORM: Sizes = Sizes::Doublings(64 << 10, 6);
+const BIMODAL: Sizes = Sizes::Either(64 << 10, 4 << 20);
+const SHORT: Life = Life { threads: 1_000, blocks: 200, left: 20 };
+const LEAKY: Life = Life { threads: 2_000, blocks: 30, left: 2 };
 
 /// One entry: the group, the name, the line, and how to make its driver from a
 /// seed and a scale.
@@ -98,22 +176,22 @@ pub static ALL: &[Workload] = &[
         Batch::new(s, x, 100_000, BURST, Order::Fifo)
     }),
     workload!(Small, "steady-10k", "10,000 live blocks (16-255 B) replaced at random", |s, x| {
-        Steady::new(s, x, 10_000)
+        Steady::new(s, x, 10_000, STEADY)
     }),
     workload!(Small, "steady-100k", "100,000 live blocks replaced at random", |s, x| {
-        Steady::new(s, x, 100_000)
+        Steady::new(s, x, 100_000, STEADY)
     }),
     workload!(Small, "steady-1m", "1,000,000 live blocks replaced at random", |s, x| {
-        Steady::new(s, x, 1_000_000)
+        Steady::new(s, x, 1_000_000, STEADY)
     }),
     workload!(Threads, "larson", "two threads replace each other's blocks (10-500 B)", |s, x| {
-        Larson::new(s, x)
+        Larson::new(s, x, 5_000, LARSON)
     }),
     workload!(Threads, "handoff", "one thread allocates (16-511 B), another frees", |s, x| {
         Handoff::new(s, x)
     }),
     workload!(Threads, "threads", "1,000 short threads, whose blocks outlive them", |s, x| {
-        Threads::new(s, x)
+        Threads::new(s, x, SHORT)
     }),
     workload!(Large, "medium", "16 buffers (16-512 KiB) touched and replaced", |s, x| {
         Buffers::new(s, x, MEDIUM, 30_000, false)
@@ -139,4 +217,104 @@ pub static ALL: &[Workload] = &[
     workload!(Idle, "idle", "a burst in four threads, all freed, then 12 s of nothing", |s, x| {
         Idle::new(s, x)
     }),
+    workload!(
+        Classic,
+        "alloc-test",
+        "10,000 live blocks, sizes of a Pareto law from 16 B",
+        |s, x| { Steady::new(s, x, 10_000, Sizes::Pareto(16, 7)) }
+    ),
+    workload!(
+        Classic,
+        "cache-scratch",
+        "two threads write to blocks that lay side by side",
+        |s, x| { FalseSharing::new(s, x, true) }
+    ),
+    workload!(Classic, "cache-thrash", "two threads write to tiny blocks of their own", |s, x| {
+        FalseSharing::new(s, x, false)
+    }),
+    workload!(Classic, "cfrac", "tiny temporaries (16-48 B), few of which stay", |s, x| {
+        Temporaries::new(s, x, temporaries::CFRAC)
+    }),
+    workload!(Classic, "espresso", "temporaries of 16 B to 8 KiB, some of which stay", |s, x| {
+        Temporaries::new(s, x, temporaries::ESPRESSO)
+    }),
+    workload!(Classic, "glibc-simple", "400 blocks of 128 B, freed first in first out", |s, x| {
+        Batch::new(s, x, 400, Sizes::Fixed(128), Order::Fifo)
+    }),
+    workload!(Classic, "glibc-thread", "two threads apart, sizes (8 B-32 KiB) as 1/x²", |s, x| {
+        Apart::new(s, x, 2)
+    }),
+    workload!(Classic, "mleak", "2,000 short threads that leave next to nothing", |s, x| {
+        Threads::new(s, x, LEAKY)
+    }),
+    workload!(Classic, "mstress", "rounds of four threads, whose blocks outlive them", |s, x| {
+        Mstress::new(s, x)
+    }),
+    workload!(Classic, "rptest", "two threads replace each other's blocks (8 B-16 KB)", |s, x| {
+        Larson::new(s, x, 1_000, RPTEST)
+    }),
+    workload!(Classic, "sh6bench", "bursts freed a generation later, from both ends", |s, x| {
+        Generations::new(s, x, 1)
+    }),
+    workload!(Classic, "sh8bench", "the same in two threads, by the other one", |s, x| {
+        Generations::new(s, x, 2)
+    }),
+    workload!(Classic, "xmalloc", "two threads allocate (64 B), two free", |s, x| {
+        Xmalloc::new(s, x)
+    }),
+    workload!(Straddling, "uniform", "16 buffers, 64 KiB to 4 MiB, each size as likely", |s, x| {
+        Buffers::new(s, x, UNIFORM, 400, false)
+    }),
+    workload!(
+        Straddling,
+        "log-uniform",
+        "16 buffers, 64 KiB to 4 MiB, each doubling as likely",
+        |s, x| { Buffers::new(s, x, LOG_UNIFORM, 1_000, false) }
+    ),
+    workload!(Straddling, "bimodal", "16 buffers of 64 KiB or 4 MiB", |s, x| {
+        Buffers::new(s, x, BIMODAL, 400, false)
+    }),
+    workload!(
+        Straddling,
+        "ratchet",
+        "a buffer a request, now and then the largest so far",
+        |s, x| { Ratchet::new(s, x) }
+    ),
+    workload!(
+        Straddling,
+        "append",
+        "64 buffers (up to 512 KiB) grow by eighths, by realloc",
+        |s, x| { Append::new(s, x) }
+    ),
+    workload!(Holes, "trickle", "a burst of 48 MiB, all freed, then small requests", |s, x| {
+        Trickle::new(s, x)
+    }),
+    workload!(
+        Holes,
+        "pinned-top",
+        "a heap of 24 MiB freed but for the block at its top",
+        |s, x| { PinnedTop::new(s, x) }
+    ),
+    workload!(Holes, "robson", robson::ABOUT, |s, x| Robson::new(s, x)),
+    workload!(Holes, "drift", "12 MiB whose sizes drift from 32 B to 4 KiB and back", |s, x| {
+        Drift::new(s, x)
+    }),
+    workload!(Holes, "calloc-small", "10,000 zeroed blocks (16 B-1 KiB) replaced", |s, x| {
+        Replaced::new(s, x, Way::Zeroed)
+    }),
+    workload!(Holes, "aligned", "10,000 blocks at multiples of 32 B to 4 KiB replaced", |s, x| {
+        Replaced::new(s, x, Way::Aligned)
+    }),
+    workload!(Services, "service-0", "profile 0 of google/fleetbench, 24 MiB live", |s, x| {
+        Service::new(s, x, 0)
+    }),
+    workload!(Services, "service-1", "profile 1", |s, x| Service::new(s, x, 1)),
+    workload!(Services, "service-2", "profile 2", |s, x| Service::new(s, x, 2)),
+    workload!(Services, "service-3", "profile 3", |s, x| Service::new(s, x, 3)),
+    workload!(Services, "service-4", "profile 4", |s, x| Service::new(s, x, 4)),
+    workload!(Services, "service-5", "profile 5", |s, x| Service::new(s, x, 5)),
+    workload!(Services, "service-6", "profile 6", |s, x| Service::new(s, x, 6)),
+    workload!(Services, "service-7", "profile 7", |s, x| Service::new(s, x, 7)),
+    workload!(Services, "service-8", "profile 8", |s, x| Service::new(s, x, 8)),
+    workload!(Services, "service-9", "profile 9", |s, x| Service::new(s, x, 9)),
 ];

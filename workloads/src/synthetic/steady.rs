@@ -19,21 +19,19 @@ use super::{Driver, scaled};
 /// Replacements at scale 1.
 const REPLACEMENTS: u64 = 1_000_000;
 
-/// 16 to 255 bytes.
-const SIZES: Sizes = Sizes::Doublings(16, 4);
-
 #[derive(Debug)]
 pub(super) struct Steady {
     seed: u64,
     replacements: u64,
     slots: usize,
+    sizes: Sizes,
     blocks: Table<Block>,
 }
 
 impl Steady {
-    pub(super) fn new(seed: u64, scale: f64, slots: usize) -> io::Result<Steady> {
+    pub(super) fn new(seed: u64, scale: f64, slots: usize, sizes: Sizes) -> io::Result<Steady> {
         let replacements = scaled(REPLACEMENTS, scale);
-        Ok(Steady { seed, replacements, slots, blocks: Table::new(slots)? })
+        Ok(Steady { seed, replacements, slots, sizes, blocks: Table::new(slots)? })
     }
 }
 
@@ -51,13 +49,13 @@ impl Driver for Steady {
         let mut hand = Hand::new(meter);
         self.blocks.clear();
         for _ in 0..self.slots {
-            let size = SIZES.draw(&mut random);
+            let size = self.sizes.draw(&mut random);
             self.blocks.push(hand.allocate(size, random.next()));
         }
         for _ in 0..self.replacements {
             let slot = &mut self.blocks[random.below(self.slots)];
             hand.free(*slot);
-            let size = SIZES.draw(&mut random);
+            let size = self.sizes.draw(&mut random);
             *slot = hand.allocate(size, random.next());
         }
         for &block in self.blocks.iter() {

@@ -25,6 +25,21 @@ impl Observer for Watch {
 const LITTLE: f64 = 0.02;
 
 #[test]
+fn whoever_stands_beside_the_calls_sees_all_of_them() {
+    let latencies = Box::new(Latencies::new());
+    let clock = latencies.calibrate();
+    for workload in ALL.iter().filter(|workload| workload.group == Group::Classic) {
+        let mut prepared = workload.prepare(7, LITTLE).expect("prepares");
+        let ledger = Ledger::new(None).expect("maps");
+        let mut watch = Watch { threads: true, ..Watch::default() };
+        let entered = prepared.run_entered(&ledger, &mut watch);
+        assert_eq!(ledger.live(), Live::default(), "{workload:?}");
+        assert_eq!(prepared.run_clocked(&latencies), entered, "{workload:?}");
+        assert!(latencies.allocations(clock).is_some() && latencies.frees(clock).is_some());
+    }
+}
+
+#[test]
 fn a_digest_depends_on_seed_and_scale_and_nothing_else() {
     for workload in ALL {
         let digest = |seed, scale| workload.prepare(seed, scale).expect("prepares").run().digest;
@@ -40,7 +55,7 @@ fn a_digest_depends_on_seed_and_scale_and_nothing_else() {
 fn an_observer_sees_every_operation_and_changes_nothing() {
     for workload in ALL {
         let mut prepared = workload.prepare(7, LITTLE).expect("prepares");
-        let threads = matches!(workload.group, Group::Threads | Group::Idle);
+        let threads = matches!(workload.group, Group::Threads | Group::Idle | Group::Classic);
         let mut watch = Watch { threads, ..Watch::default() };
         let seen = prepared.run_observed(&mut watch);
         assert_eq!(watch.operations, prepared.operations(), "{workload:?}");

@@ -15,30 +15,37 @@ use super::random::{Random, Sizes};
 use super::table::Table;
 use super::{Driver, scaled};
 
-/// Threads at scale 1.
-const THREADS: u64 = 1_000;
-/// Blocks that a thread allocates, and how many of them outlive it.
-const BLOCKS: usize = 200;
-const LEFT: usize = 20;
 const SIZES: Sizes = Sizes::Doublings(16, 6);
+
+/// The lives of the threads.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Life {
+    /// Threads at scale 1.
+    pub(super) threads: u64,
+    /// Blocks that a thread allocates.
+    pub(super) blocks: usize,
+    /// How many of them outlive it.
+    pub(super) left: usize,
+}
 
 #[derive(Debug)]
 pub(super) struct Threads {
     seed: u64,
-    threads: u64,
+    life: Life,
     /// Blocks of the thread that runs, and before that of its predecessor.
     blocks: Table<Block>,
 }
 
 impl Threads {
-    pub(super) fn new(seed: u64, scale: f64) -> io::Result<Threads> {
-        Ok(Threads { seed, threads: scaled(THREADS, scale), blocks: Table::new(BLOCKS)? })
+    pub(super) fn new(seed: u64, scale: f64, life: Life) -> io::Result<Threads> {
+        let life = Life { threads: scaled(life.threads, scale), ..life };
+        Ok(Threads { seed, life, blocks: Table::new(life.blocks)? })
     }
 }
 
 impl Driver for Threads {
     fn operations(&self) -> u64 {
-        2 * self.threads * BLOCKS as u64
+        2 * self.life.threads * self.life.blocks as u64
     }
 
     fn table_bytes(&self) -> usize {
@@ -48,15 +55,15 @@ impl Driver for Threads {
     fn run<M: Meter>(&mut self, meter: &mut M) -> u64 {
         self.blocks.clear();
         let mut digest = 0;
-        for number in 0..self.threads {
+        for number in 0..self.life.threads {
             let mut random = Random::new(self.seed, number);
-            let (blocks, mut remote) = (&mut self.blocks, meter.remote());
+            let (life, blocks, mut remote) = (self.life, &mut self.blocks, meter.remote());
             let theirs = thread::scope(|scope| {
-                let thread = scope.spawn(move || live(blocks, &mut random, &mut remote));
+                let thread = scope.spawn(move || live(life, blocks, &mut random, &mut remote));
                 thread.join().expect("a thread that cannot panic")
             });
             let mut hand = Hand::new(meter);
-            for _ in 0..LEFT / 2 {
+            for _ in 0..self.life.left / 2 {
                 self.blocks.pop().into_iter().for_each(|block| hand.free(block));
             }
             digest = mix(mix(digest, theirs), hand.digest());
@@ -69,17 +76,22 @@ impl Driver for Threads {
     }
 }
 
-/// The life of a thread: it frees what was left to it, and leaves [`LEFT`].
-fn live<M: Meter>(blocks: &mut Table<Block>, random: &mut Random, meter: &mut M) -> u64 {
+/// A thread: it frees what was left to it, and leaves some.
+fn live<M: Meter>(
+    life: Life,
+    blocks: &mut Table<Block>,
+    random: &mut Random,
+    meter: &mut M,
+) -> u64 {
     let mut hand = Hand::new(meter);
     while let Some(block) = blocks.pop() {
         hand.free(block);
     }
-    for _ in 0..BLOCKS {
+    for _ in 0..life.blocks {
         let size = SIZES.draw(random);
         blocks.push(hand.allocate(size, random.next()));
     }
-    while blocks.len() > LEFT {
+    while blocks.len() > life.left {
         hand.free(blocks.swap_remove(random.below(blocks.len())));
     }
     hand.digest()
