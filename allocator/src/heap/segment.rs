@@ -266,7 +266,9 @@ impl<S: PageSource> Heap<S> {
     pub(super) fn trim_by_policy(&mut self) {
         let surplus = policy::surplus(&self.config, &self.thresholds, self.top_size);
         if surplus > 0 {
-            self.shrink_top(surplus, self.break_step(0));
+            let is_eager = self.config.trim == Trim::Eager;
+            let step = if is_eager { self.source.page_size() } else { self.break_step(0) };
+            self.shrink_top(surplus, step);
         }
     }
 

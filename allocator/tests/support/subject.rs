@@ -126,7 +126,7 @@ impl<S: Staged> Subjected<S> {
         let step = if thp.0 != 0 && stats.break_bytes >= thp.0 { 2 << 20 } else { page };
         let most = match trim {
             Trim::Never => return Ok(()),
-            Trim::Eager => step,
+            Trim::Eager => page,
             // What is not worth a system call stays, too; `decay` may have
             // reason to keep more.
             Trim::Threshold => stats.trim_threshold.max(top_pad.0 + (64 << 10)) + step,
