@@ -10,16 +10,20 @@ impl SizeClasses {
     /// The class of a request: the bytes that its block will have, at least
     /// `request`. `request` is at most `isize::MAX`.
     ///
+    /// All schemes but a list end at 32 KiB: larger blocks are few, no cache keeps
+    /// them, and to round them would waste more than all smaller ones together.
+    ///
     /// What is wasted is less than [`GRAIN`], or less than the share of the
     /// block that [`waste_bound`](SizeClasses::waste_bound) gives.
     pub const fn round(&self, request: usize) -> usize {
         let grains = if request == 0 { GRAIN } else { request.next_multiple_of(GRAIN) };
         match self {
+            SizeClasses::List(list) => listed(grains, list),
+            _ if grains > NUMBERED_MOST => grains,
             SizeClasses::Spacing16 => grains,
             SizeClasses::Steps4 => stepped(grains, 4),
             SizeClasses::Steps8 => stepped(grains, 8),
             SizeClasses::Powers => grains.next_power_of_two(),
-            SizeClasses::List(list) => listed(grains, list),
         }
     }
 

@@ -107,7 +107,7 @@ fn fast_holds_what_small_gives_back() {
     let held = |preset: Preset| {
         let mut heap = Heap::new(preset.config(&Config::DEFAULT), Simulated::new(64 << 20));
         let pin = allocate(&mut heap, 100);
-        let blocks: Vec<_> = (0..150).map(|_| allocate(&mut heap, 100_000)).collect();
+        let blocks: Vec<_> = (0..150).map(|_| allocate(&mut heap, (104 << 10) - 16)).collect();
         blocks.into_iter().for_each(|block| free(&mut heap, block));
         free(&mut heap, pin);
         let stats = heap.stats();
