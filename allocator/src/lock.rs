@@ -33,8 +33,9 @@ impl Lock {
     /// Waits until the lock is free and takes it.
     ///
     /// The thread that forks passes: other handlers of `pthread_atfork` may
-    /// allocate between ours.
-    #[inline]
+    /// allocate between ours. No copy of this for each of the many callers: all
+    /// have more to do than a call.
+    #[inline(never)]
     pub(crate) fn take(&self) -> Held<'_> {
         if self.try_take() {
             return Held(Some(self));
@@ -71,7 +72,7 @@ impl Lock {
         Held(Some(self))
     }
 
-    #[inline]
+    #[inline(never)]
     fn release(&self) {
         // Who is alone is not awaited.
         if raw::is_single_threaded() {

@@ -9,13 +9,18 @@ fn simulated(config: Config) -> Heap<Simulated> {
     Heap::new(config, Simulated::new(64 << 20))
 }
 
+/// As many blocks of a size as are served before it gets a unit.
+const FIRST: usize = 8;
+
 #[test]
 fn without_headers_small_blocks_lie_side_by_side_up_to_slab_max() {
     let distance = |metadata, slab_max, size| {
         let config = Config { metadata, slab_max: Bytes(slab_max), ..Config::DEFAULT };
         let mut heap = simulated(config);
-        let (first, second) = (allocate(&mut heap, size), allocate(&mut heap, size));
-        second.addr().get() - first.addr().get()
+        let blocks: Vec<_> = (0..FIRST + 2).map(|_| allocate(&mut heap, size)).collect();
+        let distance = |at: usize| blocks[at + 1].addr().get() - blocks[at].addr().get();
+        assert_eq!(distance(0), size + 16, "one OS page holds the first of all classes");
+        distance(FIRST)
     };
     assert_eq!(distance(Metadata::Header, 1024, 64), 64 + 16);
     assert_eq!(distance(Metadata::OutOfBand, 1024, 64), 64);
@@ -44,6 +49,7 @@ fn units_that_empty_go_back_and_serve_any_size() {
 #[test]
 fn out_of_band_misuse_is_refused_by_the_heap_and_changes_nothing() {
     let mut heap = simulated(Config::DEFAULT);
+    let first: Vec<_> = (0..FIRST).map(|_| allocate(&mut heap, 48)).collect();
     let (block, other) = (allocate(&mut heap, 48), allocate(&mut heap, 48));
     // SAFETY: `block` has 48 bytes.
     unsafe {
@@ -53,6 +59,7 @@ fn out_of_band_misuse_is_refused_by_the_heap_and_changes_nothing() {
         assert_eq!(heap.free(block), Err(Misuse::DoubleFree));
     }
     heap.check().unwrap();
-    assert_eq!(heap.stats().live_blocks, 1);
+    assert_eq!(heap.stats().live_blocks, 1 + FIRST);
+    first.into_iter().for_each(|block| free(&mut heap, block));
     free(&mut heap, other);
 }

@@ -12,11 +12,44 @@ use crate::size_class::CLASS_LAST;
 /// The most blocks of one class.
 const SLOTS: usize = 1024;
 
-type Slots = [*mut u8; SLOTS];
+/// The first of them lie beside those of other classes: most arrays are short,
+/// and should not make an OS page resident each.
+const FEW: usize = 32;
 
-/// A class's lock and the length of its array. Apart from the arrays, which
-/// take an OS page or more each: most are empty, and to find them so costs no
-/// page of theirs. A cache line each, since threads meet here.
+type First = [*mut u8; FEW];
+type Others = [*mut u8; SLOTS - FEW];
+
+/// The array of one class.
+struct Slots<'a> {
+    first: &'a mut First,
+    others: &'a mut Others,
+}
+
+impl Slots<'_> {
+    /// Copies blocks to the slots from `at` on.
+    fn write(&mut self, at: usize, blocks: &[*mut u8]) {
+        let few = FEW.saturating_sub(at).min(blocks.len());
+        let (first, others) = blocks.split_at(few);
+        self.first[at.min(FEW)..][..few].copy_from_slice(first);
+        self.others[at.saturating_sub(FEW)..][..others.len()].copy_from_slice(others);
+    }
+
+    /// Copies blocks from the slots from `at` on.
+    fn read(&self, at: usize, blocks: &mut [*mut u8]) {
+        let few = FEW.saturating_sub(at).min(blocks.len());
+        let (first, others) = blocks.split_at_mut(few);
+        first.copy_from_slice(&self.first[at.min(FEW)..][..few]);
+        others.copy_from_slice(&self.others[at.saturating_sub(FEW)..][..others.len()]);
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &*mut u8> {
+        self.first.iter().chain(self.others.iter())
+    }
+}
+
+/// A class's lock and the length of its array. Apart from the arrays: most are
+/// empty, and to find them so costs no page of theirs. A cache line each, since
+/// threads meet here.
 #[repr(align(64))]
 struct Shelf {
     lock: Lock,
@@ -32,7 +65,8 @@ impl Shelf {
 /// The arrays of all classes.
 pub(crate) struct Depot {
     shelves: [Shelf; CLASS_LAST + 1],
-    slots: [UnsafeCell<Slots>; CLASS_LAST + 1],
+    first: [UnsafeCell<First>; CLASS_LAST + 1],
+    others: [UnsafeCell<Others>; CLASS_LAST + 1],
 }
 
 // SAFETY: a class's slots are only touched under its shelf's lock.
@@ -42,17 +76,20 @@ impl Depot {
     pub(crate) const fn new() -> Depot {
         Depot {
             shelves: [const { Shelf::new() }; CLASS_LAST + 1],
-            slots: [const { UnsafeCell::new([null_mut(); SLOTS]) }; CLASS_LAST + 1],
+            first: [const { UnsafeCell::new([null_mut(); FEW]) }; CLASS_LAST + 1],
+            others: [const { UnsafeCell::new([null_mut(); SLOTS - FEW]) }; CLASS_LAST + 1],
         }
     }
 
     /// Runs `f` on the length of a class's array and the array, under its lock.
-    fn with<R>(&self, class: usize, f: impl FnOnce(&mut usize, &mut Slots) -> R) -> R {
+    fn with<R>(&self, class: usize, f: impl FnOnce(&mut usize, &mut Slots<'_>) -> R) -> R {
         let shelf = &self.shelves[class];
         let _held = shelf.lock.take();
         let mut len = shelf.len.load(Ordering::Relaxed);
         // SAFETY: under the lock.
-        let result = f(&mut len, unsafe { &mut *self.slots[class].get() });
+        let (first, others) =
+            unsafe { (&mut *self.first[class].get(), &mut *self.others[class].get()) };
+        let result = f(&mut len, &mut Slots { first, others });
         shelf.len.store(len, Ordering::Relaxed);
         result
     }
@@ -72,7 +109,7 @@ impl Depot {
         self.with(class, |len, slots| {
             let count = out.len().min(*len);
             *len -= count;
-            out[..count].copy_from_slice(&slots[*len..][..count]);
+            slots.read(*len, &mut out[..count]);
             taken(count);
             count
         })
@@ -93,7 +130,7 @@ impl Depot {
             if *len + count > most.min(SLOTS) {
                 return false;
             }
-            slots[*len..][..count].copy_from_slice(&from[..count]);
+            slots.write(*len, &from[..count]);
             *len += count;
             from.copy_within(count.., 0);
             given();
@@ -109,7 +146,7 @@ impl Depot {
     /// Calls `each` with every block in transit.
     pub(crate) fn each(&self, mut each: impl FnMut(*mut u8)) {
         for class in 1..=CLASS_LAST {
-            self.with(class, |len, slots| slots[..*len].iter().for_each(|&block| each(block)));
+            self.with(class, |len, slots| slots.iter().take(*len).for_each(|&block| each(block)));
         }
     }
 
@@ -141,6 +178,24 @@ mod tests {
         assert_eq!((taken, out), (2, [block(2), block(3)]));
         assert_eq!(DEPOT.take(5, &mut out, |count| taken = count), 1);
         assert_eq!((taken, out[0], DEPOT.len(5)), (1, block(1), 0));
+    }
+
+    #[test]
+    fn arrays_longer_than_a_few_keep_every_block_in_its_place() {
+        static DEPOT: Depot = Depot::new();
+        for number in 0..10 {
+            let mut from: Vec<_> = (1..=13).map(|at| block(13 * number + at)).collect();
+            assert!(DEPOT.give(7, SLOTS, &mut from, 13, || ()));
+        }
+        let mut seen = Vec::new();
+        DEPOT.each(|block| seen.push(block));
+        let expected: Vec<_> = (1..=130).map(block).collect();
+        assert_eq!(seen, expected);
+        let (mut out, mut taken) = ([null_mut(); 19], Vec::new());
+        while let count @ 1.. = DEPOT.take(7, &mut out, |_| ()) {
+            taken.splice(0..0, out[..count].iter().copied());
+        }
+        assert_eq!(taken, expected);
     }
 
     #[test]

@@ -15,7 +15,9 @@
 //! ```
 //!
 //! Every stack begins without room. It gets more as the class proves to be in
-//! use, at the cost of other classes where the budget is spent.
+//! use, at the cost of other classes where the budget is spent. Its first few
+//! slots lie beside those of the other stacks, so that a program with little to
+//! keep makes little resident; with more it moves to slots of its own.
 //!
 //! A trap is set for a thread that only frees. If it then does nothing for a
 //! while, its next malloc runs into it, and what it keeps goes back: nothing
@@ -24,7 +26,7 @@
 //! Blocks on a stack are not touched. Only the thread that has a cache changes
 //! it; others read `top` for the accounts, and a child after `fork` takes over
 //! the caches of threads that it does not have, in whatever state: hence `top`
-//! is stored last, with release.
+//! is stored last, with release, and a stack moves only under the heap's lock.
 
 use core::cell::Cell;
 use core::ptr::{NonNull, null_mut};
@@ -49,6 +51,8 @@ const STEP: usize = 4;
 const STREAK: u8 = 2;
 /// Stacks begin at different places of a cache line's set.
 const STAGGER: usize = 64;
+/// The slots that stacks have side by side: a cache line of them.
+const FEW: usize = 8;
 
 /// A slot of a stack: a block, or what is left of one.
 pub(crate) type Slot = AtomicPtr<u8>;
@@ -59,7 +63,7 @@ pub(crate) struct Stack {
     top: AtomicPtr<Slot>,
     low: Cell<*mut Slot>,
     high: AtomicPtr<Slot>,
-    base: *mut Slot,
+    base: AtomicPtr<Slot>,
 }
 
 /// log2 of a stack's bytes, to come from a class to its stack.
@@ -72,8 +76,14 @@ impl Stack {
             top: AtomicPtr::new(null_mut()),
             low: Cell::new(null_mut()),
             high: AtomicPtr::new(null_mut()),
-            base: null_mut(),
+            base: AtomicPtr::new(null_mut()),
         }
+    }
+
+    /// Where its slots are. Others than the thread that has the cache ask under
+    /// the heap's lock.
+    fn base(&self) -> *mut Slot {
+        self.base.load(Ordering::Relaxed)
     }
 
     /// Takes the block that was pushed last, unless there is a trap.
@@ -115,29 +125,46 @@ impl Stack {
 
     /// How many blocks it holds.
     pub(crate) fn len(&self) -> usize {
-        // `base` does not change.
-        (self.top.load(Ordering::Relaxed).addr() - self.base.addr()) / size_of::<Slot>()
+        (self.top.load(Ordering::Relaxed).addr() - self.base().addr()) / size_of::<Slot>()
     }
 
     /// How many it may hold now.
     pub(crate) fn room(&self) -> usize {
-        (self.high.load(Ordering::Relaxed).addr() - self.base.addr()) / size_of::<Slot>()
+        (self.high.load(Ordering::Relaxed).addr() - self.base().addr()) / size_of::<Slot>()
     }
 
     /// Whether the class is cached at all.
     pub(crate) fn is_used(&self) -> bool {
-        !self.base.is_null()
+        !self.base().is_null()
     }
 
     /// Says how many it may hold: no fewer than it does, no more than it has
     /// slots for.
     fn set_room(&self, room: usize) {
         // SAFETY: within the stack's slots.
-        self.high.store(unsafe { self.base.add(room) }, Ordering::Relaxed);
+        self.high.store(unsafe { self.base().add(room) }, Ordering::Relaxed);
     }
 
     fn set_trap(&self, trap: bool) {
-        self.low.set(if trap { self.high.load(Ordering::Relaxed) } else { self.base });
+        self.low.set(if trap { self.high.load(Ordering::Relaxed) } else { self.base() });
+    }
+
+    /// Moves the blocks and the room to other slots, from `base` on, without a trap.
+    ///
+    /// # Safety
+    ///
+    /// As many slots as it has room, which nobody else uses; under the heap's lock,
+    /// by the thread that has the cache.
+    unsafe fn move_to(&self, base: *mut Slot) {
+        let (len, room) = (self.len(), self.room());
+        // SAFETY: `len` slots here hold blocks, and there is room for them there;
+        // an atomic pointer is laid out as the pointer.
+        unsafe { base.cast::<*mut u8>().copy_from(self.base().cast(), len) };
+        self.base.store(base, Ordering::Relaxed);
+        self.low.set(base);
+        self.set_room(room);
+        // SAFETY: they have just been moved.
+        unsafe { self.set_len(len) };
     }
 
     /// The slots, for refills and flushes.
@@ -153,7 +180,7 @@ impl Stack {
         }
         // SAFETY: `room` slots from `base` on are the stack's, initialised to
         // null; `AtomicPtr` is laid out as the pointer; exclusive by contract.
-        unsafe { core::slice::from_raw_parts_mut(self.base.cast(), self.room()) }
+        unsafe { core::slice::from_raw_parts_mut(self.base().cast(), self.room()) }
     }
 
     /// Says how many of the slots hold blocks.
@@ -163,7 +190,7 @@ impl Stack {
     /// The first `len` slots hold blocks that are nobody else's.
     pub(crate) unsafe fn set_len(&self, len: usize) {
         // SAFETY: within the stack.
-        self.top.store(unsafe { self.base.add(len) }, Ordering::Release);
+        self.top.store(unsafe { self.base().add(len) }, Ordering::Release);
     }
 }
 
@@ -178,6 +205,8 @@ pub(crate) struct Cache {
     /// The bytes of the blocks that all stacks may hold together now, and at most.
     capacity: Cell<usize>,
     budget: usize,
+    /// Where the first few slots of all stacks are, class by class.
+    few: *mut Slot,
     /// The class that gave room last.
     victim: Cell<usize>,
     /// For each class, how many slots it has.
@@ -200,6 +229,7 @@ impl Cache {
             is_taken: AtomicUsize::new(0),
             capacity: Cell::new(0),
             budget: 0,
+            few: null_mut(),
             victim: Cell::new(0),
             slots: [0; CLASS_LAST + 1],
             streaks: [const { Cell::new(0) }; CLASS_LAST + 1],
@@ -240,10 +270,15 @@ impl Cache {
 
     /// The bytes that [`Cache::make`] needs.
     pub(crate) fn bytes(classes: &Classes, budget: usize) -> usize {
-        let slots: usize = (1..=classes.last())
-            .map(|class| Cache::slots_of(classes, class, budget) * size_of::<Slot>() + STAGGER)
+        let own: usize = (1..=classes.last())
+            .map(|class| Cache::own_bytes(Cache::slots_of(classes, class, budget)))
             .sum();
-        size_of::<Cache>() + slots
+        size_of::<Cache>() + classes.last() * FEW * size_of::<Slot>() + own
+    }
+
+    /// The bytes that the own slots of a stack take, if it has more than a few.
+    fn own_bytes(slots: usize) -> usize {
+        if slots > FEW { slots * size_of::<Slot>() + STAGGER } else { 0 }
     }
 
     /// Makes an empty cache.
@@ -261,24 +296,22 @@ impl Cache {
         // and the stagger.
         unsafe {
             let mut cache = memory.cast::<Cache>();
-            cache.write(Cache { budget, ..Cache::none() });
-            let mut at = cache.add(1).cast::<u8>();
+            let few = cache.add(1).cast::<Slot>().as_ptr();
+            cache.write(Cache { budget, few, ..Cache::none() });
             let Cache { stacks, slots: most, .. } = cache.as_mut();
             for (class, stack) in stacks.iter_mut().enumerate() {
                 let slots = Cache::slots_of(classes, class, budget);
                 if slots == 0 {
                     continue;
                 }
-                // Untouched: a stack that is never used that far costs nothing.
-                let base = at.cast::<Slot>().as_ptr();
+                let base = few.add((class - 1) * FEW);
                 *stack = Stack {
                     top: AtomicPtr::new(base),
                     low: Cell::new(base),
                     high: AtomicPtr::new(base),
-                    base,
+                    base: AtomicPtr::new(base),
                 };
                 most[class] = slots as u16;
-                at = at.add(slots * size_of::<Slot>() + STAGGER);
             }
             cache
         }
@@ -311,7 +344,37 @@ impl Cache {
     /// How many slots more the stack of a class should be allowed to use.
     fn step(&self, class: usize) -> usize {
         let (room, most) = (self.stack(class).room(), usize::from(self.slots[class]));
-        most.div_ceil(FIRST_STEP).max(room / STEP).min(most - room)
+        let has = if self.has_few(class) { FEW.min(most) } else { most };
+        most.div_ceil(FIRST_STEP).max(room / STEP).min(has - room)
+    }
+
+    /// Whether the stack of a class has the slots beside the others'.
+    fn has_few(&self, class: usize) -> bool {
+        self.stack(class).base() == self.few.wrapping_add((class - 1) * FEW)
+    }
+
+    /// Whether the stack of a class uses all its few slots, and may have more.
+    pub(crate) fn is_cramped(&self, class: usize) -> bool {
+        self.stack(class).room() == FEW
+            && usize::from(self.slots[class]) > FEW
+            && self.has_few(class)
+    }
+
+    /// Moves the stack of a class to slots of its own.
+    ///
+    /// # Safety
+    ///
+    /// It is cramped; under the heap's lock, by the thread that has the cache.
+    pub(crate) unsafe fn spread(&self, classes: &Classes, class: usize) {
+        let before: usize =
+            (1..class).map(|other| Cache::own_bytes(self.slots[other].into())).sum();
+        // SAFETY: `make` left room for all stacks' few slots, and then for the own
+        // ones of each, in this order.
+        unsafe {
+            let own = self.few.add(classes.last() * FEW).byte_add(before);
+            self.stack(class).move_to(own);
+        }
+        self.stack(class).set_trap(self.trapped.get() > 0);
     }
 
     fn spare(&self) -> usize {
@@ -395,7 +458,7 @@ impl Cache {
         for stack in &self.stacks {
             for at in 0..stack.len() {
                 // SAFETY: a slot below the top.
-                each(unsafe { (*stack.base.add(at)).load(Ordering::Relaxed) });
+                each(unsafe { (*stack.base().add(at)).load(Ordering::Relaxed) });
             }
         }
     }

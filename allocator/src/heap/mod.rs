@@ -194,6 +194,9 @@ impl<S: PageSource> Heap<S> {
             return Some(Block::dirty(start));
         }
         let need = self.chunk_size(size);
+        if class != 0 {
+            self.units.note_apart(class, need);
+        }
         if align == GRAIN { self.allocate_chunk(need) } else { self.allocate_aligned(need, align) }
     }
 

@@ -25,13 +25,16 @@ impl<S: PageSource> Heap<S> {
     }
 
     /// Malloc, step 2: blocks of a class, lowest addresses first, until `out` is full; gives
-    /// how many. Fewer only if there is no memory for a unit.
+    /// how many. Fewer only if the class does not deserve a unit yet, or if there
+    /// is no memory for one.
     pub(crate) fn allocate_small(&mut self, class: usize, out: &mut [*mut u8]) -> usize {
         let size = self.classes.size(class);
         let mut taken = 0;
         while taken < out.len() {
             let found = self.units.tiers[class].iter().find_map(|head| *head);
-            let Some(mut unit) = found.or_else(|| self.make_unit(class)) else { break };
+            let Some(mut unit) = found.or_else(|| self.make_unit(class, out.len() - taken)) else {
+                break;
+            };
             // SAFETY: units in lists are alive, and have a free block.
             unsafe {
                 if unit.as_ref().has_returned {
@@ -167,8 +170,12 @@ impl<S: PageSource> Heap<S> {
         }
     }
 
-    /// A new unit of a class, in the list of its tier.
-    fn make_unit(&mut self, class: usize) -> Option<NonNull<Unit>> {
+    /// A new unit of a class of which `wanted` blocks are wanted at once, in the
+    /// list of its tier.
+    fn make_unit(&mut self, class: usize, wanted: usize) -> Option<NonNull<Unit>> {
+        if !self.units.deserves(class, wanted * self.classes.size(class)) {
+            return None;
+        }
         self.make_unit_map()?;
         // Such as a region where the break is blocked.
         if self.units.uncovered.is_some() && self.units.uncovered == self.segments {

@@ -37,6 +37,12 @@ pub(crate) const SMALL_MOST: usize = 1 << 10;
 /// The last class that units hold under any scheme.
 const SMALL_LAST: usize = SMALL_MOST / GRAIN;
 
+/// A class of which so many bytes were or are wanted deserves a unit: with fewer,
+/// it would make an OS page or two resident for a block or two.
+const DESERVING: usize = 1 << 10;
+/// A block counts for no fewer bytes: a class deserves a unit after a few.
+const DESERVED_EACH: usize = DESERVING / 8;
+
 /// Lists of units with a free block, by how full they are.
 pub(super) const TIERS: usize = 4;
 /// The tier of a unit without a free block, which is in no list.
@@ -242,12 +248,20 @@ pub(super) struct Units {
     /// The last class that they hold; 0 if there are to be none.
     pub(super) last: u8,
     pub(super) tiers: [[Option<NonNull<Unit>>; TIERS]; SMALL_LAST + 1],
+    /// Of each class, the bytes of the chunks that served in place of a unit, up
+    /// to [`DESERVING`] or a little more.
+    apart: [u16; SMALL_LAST + 1],
 }
 
 impl Units {
     pub(super) const fn new(config: &Config, classes: &Classes) -> Units {
-        let mut units =
-            Units { map: None, uncovered: None, last: 0, tiers: [[None; TIERS]; SMALL_LAST + 1] };
+        let mut units = Units {
+            map: None,
+            uncovered: None,
+            last: 0,
+            tiers: [[None; TIERS]; SMALL_LAST + 1],
+            apart: [0; SMALL_LAST + 1],
+        };
         if matches!(config.metadata, Metadata::Header) {
             return units;
         }
@@ -260,6 +274,18 @@ impl Units {
             units.last += 1;
         }
         units
+    }
+
+    /// Whether a class of which so many bytes are wanted is worth a unit.
+    pub(super) fn deserves(&self, class: usize, wanted: usize) -> bool {
+        usize::from(self.apart[class]) + wanted >= DESERVING
+    }
+
+    /// A chunk of `size` bytes serves a request of a class.
+    pub(super) fn note_apart(&mut self, class: usize, size: usize) {
+        if !self.deserves(class, 0) {
+            self.apart[class] += size.clamp(DESERVED_EACH, DESERVING) as u16;
+        }
     }
 
     /// The class of the unit that contains a block; 0 if none does.

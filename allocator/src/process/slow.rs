@@ -174,9 +174,18 @@ impl Brkpoint {
             cache.trap(PROCESS.front.classes(), raw::coarse_milliseconds().max(1));
             return;
         }
+        self.spread(cache, class);
         cache.widen(PROCESS.front.classes(), class);
         if stack.room() == full && !self.flush(stack, class, full.div_ceil(2)) {
             cache.note_flush(class);
+        }
+    }
+
+    /// Gives a stack that has outgrown its first slots those of its own.
+    fn spread(&self, cache: &Cache, class: usize) {
+        if cache.is_cramped(class) {
+            // SAFETY: cramped, under the lock, and this thread's.
+            self.with(|heap| unsafe { cache.spread(&heap.classes, class) });
         }
     }
 
@@ -202,6 +211,7 @@ impl Brkpoint {
         if !stack.is_used() {
             return None;
         }
+        self.spread(cache, class);
         cache.widen_for_malloc(PROCESS.front.classes(), class, |victim, count| {
             self.flush(cache.stack(victim), victim, count);
         });

@@ -1,4 +1,5 @@
-// One mistake, named by the argument. Must not get as far as "unnoticed".
+// One mistake, named by the argument. Must not get as far as "unnoticed". With
+// a second argument, many blocks of the size were in use before.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,6 +8,11 @@ static void *volatile keep;
 
 int main(int argc, char **argv) {
     const char *mistake = argc > 1 ? argv[1] : "";
+    void *volatile crowd[16] = {0};
+    for (int i = 0; argc > 2 && i < 16; i++)
+        crowd[i] = malloc(40);
+    for (int i = 0; i < 16; i++)
+        free(crowd[i]);
     char *left = malloc(40), *block = malloc(40), *right = malloc(40);
     static char foreign[64];
     keep = left;
