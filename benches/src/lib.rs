@@ -15,6 +15,7 @@
 //!            its own, which is also linked with one allocator each)
 //! explain    the textbook on malloc, each claim tried in fresh processes
 //! lint       the known mistakes in settings, and whether they take effect
+//! gate       two commits, engines or programs in turns: did it become worse?
 //! tune       the search for the settings that a program should run with
 //! fidelity   a recorded program, run once more, beside its replay
 //! profile    what is in a trace, and a trace of a part of it
@@ -30,6 +31,7 @@ pub mod conformance;
 pub mod engine;
 pub mod explain;
 pub mod fidelity;
+pub mod gate;
 pub mod journal;
 pub mod lint;
 pub mod machine;

@@ -192,17 +192,19 @@ fn print(measured: &mut Measured, work: &Work, pass: Pass, said: &str) {
 
 fn launch(arm: &Arm, work: &Work, pass: Pass, conditions: Conditions, executable: &Path) -> Launch {
     let (program, args, stdin) = match work {
-        Work::Synthetic { name, scale, .. } => {
-            let args = worker::run_arguments(name, pass, conditions.seed, *scale);
+        Work::Synthetic { name, scale, burden, .. } => {
+            let mut args = worker::run_arguments(name, pass, conditions.seed, *scale);
+            args.extend(burden.iter().flat_map(worker::Burden::arguments));
             (arm.program.as_deref().unwrap_or(executable).into(), args, None)
         }
         Work::Trace { path, options, .. } => {
             let args = worker::replay_arguments(path, pass, *options);
             (arm.program.as_deref().unwrap_or(executable).into(), args, None)
         }
-        Work::Command { program, args, stdin, .. } => {
-            (program.clone(), args.clone(), stdin.clone())
-        }
+        Work::Command { program, args, stdin, .. } => match arm.command.split_first() {
+            Some((program, args)) => (program.clone(), args.to_vec(), stdin.clone()),
+            None => (program.clone(), args.clone(), stdin.clone()),
+        },
     };
     Launch {
         program,

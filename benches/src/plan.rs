@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
-use brkpoint_reports::record::{Cell, Pass, Role};
+use brkpoint_reports::record::{Cell, Gating, Pass, Role};
 use brkpoint_reports::tuning::Cost;
 use brkpoint_workloads::synthetic::{self, Workload};
 use brkpoint_workloads::trace::{self, replay};
@@ -14,6 +14,7 @@ use brkpoint_workloads::trace::{self, replay};
 use crate::engine::Arm;
 use crate::printed::Printed;
 use crate::service::Service;
+use crate::worker::Burden;
 
 /// Rounds when nobody says otherwise.
 pub const DEFAULT_ROUNDS: u32 = 10;
@@ -41,6 +42,35 @@ pub struct Plan {
     pub timeout: Duration,
     /// Seeds the workloads and the order of the arms.
     pub seed: u64,
+    /// What a gate has beyond that.
+    pub gate: Option<GatePlan>,
+}
+
+/// What a gate has beyond other runs.
+#[derive(Debug)]
+pub struct GatePlan {
+    /// Its stage and margins.
+    pub gating: Gating,
+    /// The instruments that are used.
+    pub passes: &'static [Pass],
+    /// The first so many rounds are counted, whether or not counts vary.
+    pub counted: u32,
+    /// Workloads of ours on which the reference is also measured with a burden: the
+    /// positive control. One that is not among the works runs for its sake alone.
+    pub controls: Vec<Work>,
+    /// What the control does beyond its workload.
+    pub burden: Burden,
+}
+
+/// A work and all that run it.
+#[derive(Debug)]
+pub struct Course<'a> {
+    /// What is run.
+    pub work: &'a Work,
+    /// The same with the burden of the positive control, if there is one.
+    pub burdened: Option<Work>,
+    /// By whom.
+    pub entries: Vec<Entry<'a>>,
 }
 
 /// What a single process takes of a plan.
@@ -63,6 +93,8 @@ pub enum Work {
         scale: f64,
         /// What is measured of it.
         passes: &'static [Pass],
+        /// What the process does beyond it.
+        burden: Option<Burden>,
     },
     /// A recorded program, replayed by the worker.
     Trace {
@@ -94,7 +126,7 @@ impl Work {
     /// A workload of ours, with all that can be measured of it.
     pub fn synthetic(workload: &Workload, scale: f64) -> Work {
         let passes: &[Pass] = if workload.idles() { &[Pass::Memory] } else { &Pass::ALL };
-        Work::Synthetic { name: workload.name, scale, passes }
+        Work::Synthetic { name: workload.name, scale, passes, burden: None }
     }
 
     /// A trace, which is looked at.
@@ -127,6 +159,15 @@ impl Work {
             Work::Command { service: Some(service), .. } if service.is_timed() => Cost::Cpu,
             _ => Cost::Wall,
         }
+    }
+
+    /// The same, and what the process does beyond it; a command or trace cannot be burdened.
+    pub fn burdened(&self, more: Burden) -> Work {
+        let mut work = self.clone();
+        if let Work::Synthetic { burden, .. } = &mut work {
+            *burden = Some(more);
+        }
+        work
     }
 
     /// What is measured of it.
@@ -177,6 +218,28 @@ impl Plan {
         }
         entries.extend(arms.map(|arm| Entry { arm, role: Role::Candidate }));
         entries
+    }
+
+    /// Every work with those that run it.
+    pub fn courses(&self) -> Vec<Course<'_>> {
+        let mut courses: Vec<Course<'_>> = self
+            .works
+            .iter()
+            .map(|work| Course { work, burdened: None, entries: self.entries() })
+            .collect();
+        let (Some(gate), Some(arm)) = (&self.gate, self.arms.first()) else { return courses };
+        for work in &gate.controls {
+            let at = courses.iter().position(|course| course.work.label() == work.label());
+            let at = at.unwrap_or_else(|| {
+                let mut entries = self.entries();
+                entries.retain(|entry| entry.role != Role::Candidate);
+                courses.push(Course { work, burdened: None, entries });
+                courses.len() - 1
+            });
+            courses[at].burdened = Some(courses[at].work.burdened(gate.burden));
+            courses[at].entries.push(Entry { arm, role: Role::Control });
+        }
+        courses
     }
 }
 

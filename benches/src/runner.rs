@@ -17,7 +17,7 @@ use rand_pcg::Pcg64Mcg;
 
 use crate::journal::{Journal, JournalError};
 use crate::measure::{self, Failure, Measured};
-use crate::plan::{Entry, Plan, Work};
+use crate::plan::{Course, Entry, Plan, Work};
 use crate::supervise::Stop;
 use crate::{machine, version};
 
@@ -53,7 +53,15 @@ pub trait Progress {
     fn step(&mut self, done: u64, total: u64, cell: &Cell, pass: Pass);
 }
 
-/// Runs `plan` with workers of `executable`, appending records to `journal`.
+/// Labels of works, and those of their passes that further rounds are to have.
+pub type Open = BTreeSet<(String, Pass)>;
+
+/// Asked before each round, with the number of whole rounds and all lines so far,
+/// what is still open from now on; `None`: as before. At first everything is.
+pub type Look<'l> = dyn FnMut(u32, &[Line]) -> Option<Open> + 'l;
+
+/// Runs the whole of `plan` with workers of `executable`, appending records to
+/// `journal`.
 pub fn run(
     plan: &Plan,
     executable: &Path,
@@ -61,8 +69,21 @@ pub fn run(
     stop: &Stop,
     progress: &mut dyn Progress,
 ) -> Result<Outcome, RunError> {
+    run_until(plan, executable, journal, stop, progress, &mut |_, _| None)
+}
+
+/// As [`run`], but only as long, and as much of it, as `look` says.
+pub fn run_until(
+    plan: &Plan,
+    executable: &Path,
+    journal: &mut Journal,
+    stop: &Stop,
+    progress: &mut dyn Progress,
+    look: &mut Look<'_>,
+) -> Result<Outcome, RunError> {
     Running {
-        entries: plan.entries(),
+        courses: plan.courses(),
+        open: None,
         plan,
         executable,
         journal,
@@ -74,12 +95,14 @@ pub fn run(
         failed: BTreeSet::new(),
         counts: BTreeMap::new(),
     }
-    .go(progress)
+    .go(progress, look)
 }
 
 struct Running<'a> {
     plan: &'a Plan,
-    entries: Vec<Entry<'a>>,
+    courses: Vec<Course<'a>>,
+    /// What further rounds are to have; `None`: all.
+    open: Option<Open>,
     executable: &'a Path,
     journal: &'a mut Journal,
     stop: &'a Stop,
@@ -100,7 +123,7 @@ struct Counted {
 }
 
 impl<'a> Running<'a> {
-    fn go(mut self, progress: &mut dyn Progress) -> Result<Outcome, RunError> {
+    fn go(mut self, progress: &mut dyn Progress, look: &mut Look<'_>) -> Result<Outcome, RunError> {
         self.open()?;
         let plan = self.plan;
         let mut order = Pcg64Mcg::seed_from_u64(plan.seed);
@@ -109,17 +132,24 @@ impl<'a> Running<'a> {
             if plan.budget.is_some_and(|budget| self.started.elapsed() > budget) {
                 break;
             }
+            if let Some(open) = look(round, &self.lines) {
+                self.open = Some(open);
+            }
+            if self.open.as_ref().is_some_and(BTreeSet::is_empty) {
+                break;
+            }
             let begun = done;
-            for work in &plan.works {
+            for course in 0..self.courses.len() {
+                let work = self.courses[course].work;
                 for pass in ORDER {
-                    let mut due = self.due(work, pass, round);
+                    let mut due = self.due(&self.courses[course], pass, round);
                     due.shuffle(&mut order);
                     let total = begun + self.left_at(round);
                     // What sleeps is not disturbed by neighbours.
                     let together = if work.idles() { due.len().max(1) } else { 1 };
                     for due in due.chunks(together) {
                         progress.step(done, total.max(done + 1), &due[0].1, pass);
-                        if !self.measure(due, work, pass, round)? {
+                        if !self.measure(due, course, pass, round)? {
                             return Ok(Outcome { lines: self.lines, interrupted: true });
                         }
                         done += due.len() as u64;
@@ -131,26 +161,40 @@ impl<'a> Running<'a> {
     }
 
     fn open(&mut self) -> Result<(), RunError> {
-        let works = &self.plan.works;
-        let cells =
-            works.iter().flat_map(|work| self.entries.iter().map(|e| e.cell(work))).collect();
-        self.write(Line::Run(begun(self.id.clone(), cells)))
+        let cells = self
+            .courses
+            .iter()
+            .flat_map(|course| course.entries.iter().map(|entry| entry.cell(course.work)));
+        let gate = self.plan.gate.as_ref().map(|gate| gate.gating);
+        let run = Run { gate, ..begun(self.id.clone(), cells.collect()) };
+        self.write(Line::Run(run))
     }
 
     /// The entries that `pass` takes in `round`, with their cells.
-    fn due(&self, work: &Work, pass: Pass, round: u32) -> Vec<(Entry<'a>, Cell)> {
+    fn due(&self, course: &Course<'a>, pass: Pass, round: u32) -> Vec<(Entry<'a>, Cell)> {
+        let work = course.work;
+        let gate = self.plan.gate.as_ref();
         let rounds = match pass {
             Pass::Memory => self.plan.memory_rounds,
             Pass::Latency | Pass::Layout => self.plan.detail_rounds,
             Pass::Counts | Pass::Time => self.plan.rounds,
         };
-        if !work.passes().contains(&pass) || round >= rounds {
+        if !work.passes().contains(&pass)
+            || round >= rounds
+            || gate.is_some_and(|gate| !gate.passes.contains(&pass))
+            || self.open.as_ref().is_some_and(|open| !open.contains(&(work.label().into(), pass)))
+        {
             return Vec::new();
         }
-        let all = self.entries.iter().map(|entry| (*entry, entry.cell(work)));
+        let counted = gate.map_or(EXACT_AFTER, |gate| gate.counted);
+        let all = course.entries.iter().map(|entry| (*entry, entry.cell(work)));
         let alive = all.filter(|(_, cell)| !self.failed.contains(cell));
-        if pass != Pass::Counts || round < EXACT_AFTER {
+        if pass != Pass::Counts || round < counted {
             return alive.collect();
+        }
+        if gate.is_some() {
+            let all: Vec<_> = alive.collect();
+            return if self.counts_settled(&all) { Vec::new() } else { all };
         }
         // Whoever varies needs a sample of the reference beside each of its own.
         let varies = |cell: &Cell| self.counts.get(cell).is_some_and(|counted| counted.varies);
@@ -162,15 +206,28 @@ impl<'a> Running<'a> {
         reference.chain(due).collect()
     }
 
+    /// Whether no count of these varied so far, neither within a cell nor between the
+    /// reference and its repeat.
+    fn counts_settled(&self, entries: &[(Entry<'a>, Cell)]) -> bool {
+        let counted =
+            |(entry, cell): &(Entry<'a>, Cell)| Some((entry.role, self.counts.get(cell)?));
+        let all: Vec<(Role, &Counted)> = entries.iter().filter_map(counted).collect();
+        let base = |(role, _): &&(Role, _)| matches!(role, Role::Reference | Role::Repeat);
+        let base: Vec<&Counted> = all.iter().filter(base).map(|(_, counted)| *counted).collect();
+        all.iter().all(|(_, counted)| !counted.varies)
+            && base.windows(2).all(|pair| pair[0].first == pair[1].first)
+    }
+
     /// Processes in the whole of `round`, as far as is known now.
     fn in_round(&self, round: u32) -> u64 {
-        let due = |work| ORDER.map(|pass| self.due(work, pass, round).len() as u64);
-        self.plan.works.iter().flat_map(due).sum()
+        let due = |course| ORDER.map(|pass| self.due(course, pass, round).len() as u64);
+        self.courses.iter().flat_map(due).sum()
     }
 
     /// Processes from `round` to the end, as far as is known now.
     fn left_at(&self, round: u32) -> u64 {
-        let settled = EXACT_AFTER.max(round);
+        let counted = self.plan.gate.as_ref().map_or(EXACT_AFTER, |gate| gate.counted);
+        let settled = counted.max(round);
         let before = (round..settled.min(self.plan.rounds)).map(|r| self.in_round(r)).sum::<u64>();
         let after = self.plan.rounds.saturating_sub(settled);
         before + u64::from(after) * self.in_round(settled)
@@ -180,22 +237,26 @@ impl<'a> Running<'a> {
     fn measure(
         &mut self,
         due: &[(Entry<'a>, Cell)],
-        work: &Work,
+        course: usize,
         pass: Pass,
         round: u32,
     ) -> Result<bool, RunError> {
         let at_s = self.started.elapsed().as_secs_f64();
         let (plan, executable, stop) = (self.plan, self.executable, self.stop);
-        let one = |arm| measure::one(arm, work, pass, plan.conditions(), executable, stop);
+        let Course { work, burdened, .. } = &self.courses[course];
+        let one = |entry: &Entry<'a>| {
+            let work: &Work = match entry.role {
+                Role::Control => burdened.as_ref().unwrap_or(work),
+                _ => work,
+            };
+            measure::one(entry.arm, work, pass, plan.conditions(), executable, stop)
+        };
         let results: Vec<Result<Measured, Failure>> = match due {
-            [(entry, _)] => vec![one(entry.arm)],
+            [(entry, _)] => vec![one(entry)],
             _ => thread::scope(|scope| {
                 let one = &one;
-                let spawn = |(entry, _): &(Entry<'a>, Cell)| {
-                    let arm = entry.arm;
-                    scope.spawn(move || one(arm))
-                };
-                let threads: Vec<_> = due.iter().map(spawn).collect();
+                let threads: Vec<_> =
+                    due.iter().map(|(entry, _)| scope.spawn(move || one(entry))).collect();
                 let join = |thread: thread::ScopedJoinHandle<'_, _>| {
                     thread.join().unwrap_or_else(|panic| resume_unwind(panic))
                 };
@@ -253,6 +314,7 @@ pub(crate) fn begun(id: String, cells: Vec<Cell>) -> Run {
         command_line: std::env::args_os().map(|arg| arg.to_string_lossy().into()).collect(),
         machine: machine::describe(),
         cells,
+        gate: None,
     }
 }
 

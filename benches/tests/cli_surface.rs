@@ -51,7 +51,7 @@ fn list_shows_the_knobs_with_what_they_take() {
 #[test]
 fn every_verb_has_help_with_an_example() {
     let lab = Lab::new();
-    for verb in ["compare", "list", "report"] {
+    for verb in ["compare", "diff", "gate", "list", "report"] {
         let help = lab.run(&[verb, "--help"]).exits(0).stdout;
         let example = format!("\n  brkpoint {verb}");
         assert!(help.contains("Example") && help.contains(&example), "{help}");
@@ -59,7 +59,7 @@ fn every_verb_has_help_with_an_example() {
         assert!(short.lines().count() < help.lines().count(), "{short}");
     }
     let help = lab.run(&["--help"]).exits(0).stdout;
-    for word in ["compare", "list", "report", "Exit status", "130"] {
+    for word in ["compare", "diff", "gate", "list", "report", "Exit status", "130"] {
         assert!(help.contains(word), "{word}: {help}");
     }
     assert!(help.contains("Example") && help.contains("\n  brkpoint"), "no example: {help}");

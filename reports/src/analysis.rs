@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use crate::check::{Checked, check};
 use crate::criterion::Criterion;
 use crate::figure::{Figure, Side, figure};
+use crate::gate::Gate;
 use crate::labels;
 use crate::read::{Problem, Records};
 use crate::record::{Cell, HeapMap, Metric, Occupancy, Pass, Role, Run, Sample, Series};
@@ -27,6 +28,8 @@ pub struct Report {
     pub problems: Vec<Problem>,
     /// What a reader should know before using the figures.
     pub notes: Vec<String>,
+    /// The gate, if the records are of one.
+    pub gate: Option<Gate>,
     /// The findings in words, the most important first.
     pub verdict: Vec<String>,
 }
@@ -138,16 +141,21 @@ pub(crate) fn group(records: &Records) -> Report {
         criterion: records.criterion.clone(),
         sources: records.sources.clone(),
         problems: records.problems.clone(),
+        gate: None,
         verdict: Vec::new(),
     }
 }
 
-/// All cells, planned or measured: the reference first, then its repeat.
+/// All cells, planned or measured: the reference first, then its repeat. Positive
+/// controls are the gate's business.
 fn cells_in_order(records: &Records) -> Vec<&Cell> {
     let planned = records.runs.iter().flat_map(|run| &run.cells);
     let measured = records.samples.iter().map(|sample| &sample.cell);
     let mut seen = HashSet::new();
-    let mut cells: Vec<&Cell> = planned.chain(measured).filter(|cell| seen.insert(*cell)).collect();
+    let mut cells: Vec<&Cell> = planned
+        .chain(measured)
+        .filter(|cell| cell.role != Role::Control && seen.insert(*cell))
+        .collect();
     cells.sort_by_key(|cell| cell.role);
     // Workloads keep the order in which they were named, not that of the references.
     let planned = records.runs.iter().flat_map(|run| &run.cells);

@@ -30,7 +30,8 @@ struct Standard {
 pub(crate) fn check(records: &Records) -> Checked {
     let mut standards: HashMap<(&str, &str), Standard> = HashMap::new();
     for sample in &records.samples {
-        if sample.cell.role == Role::Candidate || own_error(sample).is_some() {
+        let is_standard = matches!(sample.cell.role, Role::Reference | Role::Repeat);
+        if !is_standard || own_error(sample).is_some() {
             continue;
         }
         let standard = standards.entry(place(sample)).or_default();

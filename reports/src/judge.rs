@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::record::{Metric, Pass};
+use crate::record::{Margins, Metric, Pass};
 use crate::stats::Interval;
 
 /// How a figure stands against the reference's. Less is better.
@@ -20,6 +20,16 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// The word for a change in time, as a gate says it.
+    pub const fn change(self) -> &'static str {
+        match self {
+            Verdict::Better => "IMPROVEMENT",
+            Verdict::Worse => "REGRESSION",
+            Verdict::Same => "SAME",
+            Verdict::Undecided => "INCONCLUSIVE",
+        }
+    }
+
     /// The word in tables and in `--json`.
     pub const fn word(self) -> &'static str {
         match self {
@@ -46,13 +56,19 @@ pub fn judge(ratio: Option<Interval>, margin: f64) -> Verdict {
 
 /// The smallest relative difference in a metric that is worth acting on.
 pub const fn margin(metric: Metric) -> f64 {
+    let margins = Margins::USUAL;
     match metric.pass() {
-        Pass::Time => 0.03,
-        Pass::Memory | Pass::Layout => 0.02,
+        Pass::Time => margins.time,
+        Pass::Memory | Pass::Layout => margins.memory,
         // A tick more or less is a good part of a short call.
         Pass::Latency => 0.05,
-        Pass::Counts => 0.01,
+        Pass::Counts => margins.counts,
     }
+}
+
+impl Margins {
+    /// Those that hold where nobody says otherwise.
+    pub const USUAL: Margins = Margins { time: 0.03, memory: 0.02, counts: 0.01 };
 }
 
 #[cfg(test)]

@@ -11,6 +11,9 @@
 //! stats   medians, paired ratios, and their 99 % intervals
 //! judge   an interval -> better, worse, same, undecided
 //! labels  a short name for each engine with its settings
+//! quantity what is compared: metrics and sums of them
+//! gate    two commits (or engines, or programs): did it become worse?
+//! history records of many commits: a line per quantity
 //! figure  the samples of one metric of one cell -> Figure
 //! analysis, notes, words    Records -> Report: figures, notes, a verdict in words
 //! ranking Records -> how allocators rank over rows, and tables of it
@@ -40,13 +43,16 @@ pub mod criterion;
 pub mod explain;
 pub mod fidelity;
 mod figure;
+pub mod gate;
 mod heap_map;
+pub mod history;
 mod html;
 mod judge;
 mod labels;
 mod notes;
 mod overall;
 pub mod profile;
+mod quantity;
 pub mod ranking;
 mod read;
 pub mod record;
@@ -61,7 +67,8 @@ mod words;
 pub use analysis::{Arm, Measured, Report, Workload};
 pub use figure::Figure;
 pub use judge::{Verdict, judge, margin};
-pub use overall::{Contest, Duel, Overall, Quantity, Standing, overall};
+pub use overall::{Contest, Duel, Overall, Standing, overall};
+pub use quantity::Quantity;
 pub use read::{Problem, ReadError, Records};
 pub use rows::Row;
 pub use units::{human, ratio_interval};
@@ -69,6 +76,10 @@ pub use units::{human, ratio_interval};
 /// Computes every figure of the records, and the verdict in words.
 pub fn analyse(records: &Records) -> Report {
     let mut report = analysis::group(records);
-    report.verdict = words::verdict(&report);
+    report.gate = gate::gate(records);
+    report.verdict = match &report.gate {
+        Some(gate) => gate.headline(),
+        None => words::verdict(&report),
+    };
     report
 }

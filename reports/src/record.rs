@@ -45,6 +45,39 @@ pub struct Run {
     pub machine: Machine,
     /// The cells that were planned, in the order of the command line.
     pub cells: Vec<Cell>,
+    /// What it is of a gate, if it is a part of one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate: Option<Gating>,
+}
+
+/// What a run is of a gate, and by which margins it is judged.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Gating {
+    /// Its part.
+    pub stage: Stage,
+    /// The margins.
+    pub margins: Margins,
+}
+
+/// The parts of a gate, each a run of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// All that is to be compared.
+    Measure,
+    /// What seemed to have become worse, once more in fresh rounds.
+    Confirm,
+}
+
+/// The smallest relative differences worth acting on, as shares.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Margins {
+    /// In times, and in counts that vary from run to run.
+    pub time: f64,
+    /// In resident bytes.
+    pub memory: f64,
+    /// In counts that never vary.
+    pub counts: f64,
 }
 
 /// The machine, as far as it can influence a figure. `None`: could not be read.
@@ -103,6 +136,9 @@ pub enum Role {
     Repeat,
     /// Any other.
     Candidate,
+    /// The reference with a burden that is known beforehand (the positive control):
+    /// what does not find it finds nothing.
+    Control,
 }
 
 /// The instrument of a pass; one a pass, so that none disturbs another.
@@ -405,12 +441,15 @@ pub enum Unit {
 }
 
 impl Cell {
-    /// [`spelling`](Self::spelling); the repeat of the reference ends in ` (A/A)`.
+    /// [`spelling`](Self::spelling); the repeat of the reference ends in ` (A/A)`,
+    /// the positive control in ` (control)`.
     pub fn arm(&self) -> String {
         let mut arm = self.spelling();
-        if self.role == Role::Repeat {
-            arm.push_str(" (A/A)");
-        }
+        arm.push_str(match self.role {
+            Role::Repeat => " (A/A)",
+            Role::Control => " (control)",
+            Role::Reference | Role::Candidate => "",
+        });
         arm
     }
 

@@ -117,7 +117,7 @@ impl Report {
             let role = match arm.role {
                 Role::Reference => ", the reference",
                 Role::Repeat => ", the reference once more",
-                Role::Candidate => "",
+                Role::Candidate | Role::Control => "",
             };
             format!("{} stands for {}, version {}{role}.", arm.label, arm.spelling, arm.version)
         })
@@ -148,7 +148,7 @@ impl Report {
 
     fn label(&self, cell: &Measured) -> Entry {
         let style = match cell.cell.role {
-            Role::Candidate => "",
+            Role::Candidate | Role::Control => "",
             Role::Reference | Role::Repeat => DIM,
         };
         Entry { text: self.arms[cell.arm].label.clone(), style }

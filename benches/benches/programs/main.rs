@@ -109,6 +109,7 @@ fn bench(arguments: &Arguments) -> anyhow::Result<u8> {
         budget: None,
         timeout: TIMEOUT,
         seed: 1,
+        gate: None,
     };
     output::tell(format_args!(
         "programs: {} programs, {} engines, {rounds} rounds: about {} on two idle cores",

@@ -221,6 +221,7 @@ fn plan(arguments: &Arguments, arms: Vec<Arm>, rows: &[&Workload]) -> Plan {
         // What is kept depends on how long it sleeps.
         scale: if row.idles() { 1.0 } else { scale },
         passes: passes(row),
+        burden: None,
     };
     Plan {
         arms,
@@ -231,6 +232,7 @@ fn plan(arguments: &Arguments, arms: Vec<Arm>, rows: &[&Workload]) -> Plan {
         budget: None,
         timeout: TIMEOUT,
         seed: arguments.seed,
+        gate: None,
     }
 }
 

@@ -108,6 +108,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<u8> {
         budget: None,
         timeout: arguments.timeout,
         seed: arguments.seed,
+        gate: None,
     };
     compared(&plan, &path, arguments.json, arguments.why)
 }

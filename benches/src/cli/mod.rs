@@ -3,7 +3,9 @@
 pub mod allocators;
 mod check;
 mod compare;
+mod diff;
 mod explain;
+mod gate;
 mod lint;
 mod list;
 pub mod output;
@@ -34,11 +36,11 @@ Examples:
   brkpoint
   brkpoint compare -- python3 script.py
   brkpoint tune -- python3 script.py
+  brkpoint gate --base main --new HEAD
   brkpoint report target/brkpoint/compare-*.jsonl -o compare.html
 
-Exit status: 0 fine; 1 the answer is bad (a cell failed, a promise
-was broken); 2 usage or set-up error, or
-nothing was measured; 3 undecided; 130 interrupted. What was measured is kept in any case.")]
+Exit status: 0 fine; 1 the answer is bad (a cell failed, something
+became worse, a promise was broken); 2 usage or set-up error, or nothing was measured; 3 undecided; 130 interrupted. What was measured is kept in any case.")]
 struct Cli {
     #[command(subcommand)]
     verb: Option<Verb>,
@@ -48,7 +50,9 @@ struct Cli {
 enum Verb {
     Check(check::Arguments),
     Compare(compare::Arguments),
+    Diff(diff::Arguments),
     Explain(explain::Arguments),
+    Gate(gate::Arguments),
     Lint(lint::Arguments),
     List(list::Arguments),
     Record(record::Arguments),
@@ -62,6 +66,8 @@ enum Verb {
 pub(crate) const BAD: u8 = 1;
 /// Usage or set-up error, or nothing was measured.
 pub(crate) const UNUSABLE: u8 = 2;
+/// The answer is not decided, or not to be trusted.
+pub(crate) const INCONCLUSIVE: u8 = 3;
 /// As shells report a program that SIGINT ended.
 pub(crate) const INTERRUPTED: u8 = 130;
 
@@ -93,7 +99,9 @@ pub fn main() -> ExitCode {
         None => tour::run(),
         Some(Verb::Check(arguments)) => check::run(arguments),
         Some(Verb::Compare(arguments)) => compare::run(arguments),
+        Some(Verb::Diff(arguments)) => diff::run(arguments),
         Some(Verb::Explain(arguments)) => explain::run(arguments),
+        Some(Verb::Gate(arguments)) => gate::run(arguments),
         Some(Verb::Lint(arguments)) => lint::run(arguments),
         Some(Verb::List(arguments)) => list::run(arguments),
         Some(Verb::Record(arguments)) => record::run(arguments),

@@ -127,6 +127,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<u8> {
         budget: None,
         timeout: arguments.timeout,
         seed: 1,
+        gate: None,
     };
     let path = arguments.output.unwrap_or_else(|| output::default_path("replay", "jsonl"));
     compare::compared(&plan, &path, arguments.json, arguments.why)

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
-use brkpoint_reports::Records;
 use brkpoint_reports::tuning::{self, Answer};
+use brkpoint_reports::{Records, history};
 
 use super::output;
 
@@ -18,7 +18,8 @@ use super::output;
 #[command(after_long_help = "\
 Examples:
   brkpoint report target/brkpoint/compare-*.jsonl -o compare.html
-  brkpoint report target/brkpoint/compare-*.jsonl target/criterion")]
+  brkpoint report target/brkpoint/compare-*.jsonl target/criterion
+  brkpoint report --history target/brkpoint/gate-*.jsonl -o history.html")]
 pub struct Arguments {
     /// Record files, and directories of criterion's output
     #[arg(required = true, value_name = "RECORDS")]
@@ -27,6 +28,11 @@ pub struct Arguments {
     /// The page to write
     #[arg(short, long, value_name = "FILE.html")]
     output: Option<PathBuf>,
+
+    /// Draw each quantity over the commits that the records hold, as of one `brkpoint gate`
+    /// after another
+    #[arg(long)]
+    history: bool,
 
     /// One JSON object a line on standard output instead of a page
     #[arg(long, conflicts_with = "output")]
@@ -38,6 +44,9 @@ pub fn run(arguments: Arguments) -> anyhow::Result<u8> {
     let records = Records::read(&arguments.records)?;
     for problem in &records.problems {
         output::tell(format_args!("brkpoint: {problem}"));
+    }
+    if arguments.history {
+        return drawn(&arguments, &records);
     }
     if let (Some(answer), false) = (records.answers.last(), arguments.json) {
         return tuned(&arguments, &records, answer);
@@ -60,6 +69,23 @@ pub fn run(arguments: Arguments) -> anyhow::Result<u8> {
         false if only_criterion => 0,
         false => super::status(&report),
     })
+}
+
+/// The history of what was measured.
+fn drawn(arguments: &Arguments, records: &Records) -> anyhow::Result<u8> {
+    let history = history::history(records);
+    ensure!(
+        !history.trends.is_empty(),
+        "there is no sample without an error in {}",
+        records.sources.join(", ")
+    );
+    if arguments.json {
+        output::print(&history.to_json_lines())?;
+    } else {
+        let path = page(arguments, &history.to_html(records))?;
+        output::print(&format!("The page: {}\n", path.display()))?;
+    }
+    Ok(if damaged(records) { super::UNUSABLE } else { 0 })
 }
 
 /// The page of the latest of the tunings in the records.

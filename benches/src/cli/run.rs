@@ -55,9 +55,22 @@ pub fn run(plan: &Plan, path: &Path) -> anyhow::Result<Outcome> {
     let stop = stop_on_signals()?;
     let mut journal = Journal::create(path)?;
     tell_strays();
-    let mut bar = Bar::new(plan.budget);
-    let outcome = runner::run(plan, &executable()?, &mut journal, &stop, &mut bar);
+    let executable = executable()?;
+    let outcome =
+        shown(plan.budget, |bar| runner::run(plan, &executable, &mut journal, &stop, bar));
+    kept(outcome, path)
+}
+
+/// What `measure` comes to, with its progress shown.
+pub fn shown<T>(budget: Option<Duration>, measure: impl FnOnce(&mut dyn Progress) -> T) -> T {
+    let mut bar = Bar::new(budget);
+    let outcome = measure(&mut bar);
     bar.0.finish_and_clear();
+    outcome
+}
+
+/// `outcome`, or why there is none; then `path` holds what was measured, if anything was.
+pub fn kept<T>(outcome: Result<T, RunError>, path: &Path) -> anyhow::Result<T> {
     if let Err(RunError::SetUp(why)) = outcome {
         // The file holds nothing but the request.
         let _ = fs::remove_file(path);

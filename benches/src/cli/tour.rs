@@ -39,6 +39,7 @@ pub fn run() -> anyhow::Result<u8> {
         budget: Some(BUDGET),
         timeout: TIMEOUT,
         seed: 1,
+        gate: None,
     };
     let outcome = run::run(&plan, &records)?;
     let report = brkpoint_reports::analyse(&Records::from_lines(outcome.lines));

@@ -9,14 +9,11 @@ use brkpoint_reports::record::{Cell, Line};
 use brkpoint_reports::{Records, tuning};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{output, run, service, values};
+use super::{INCONCLUSIVE, output, run, service, values};
 use crate::engine::Engines;
 use crate::journal::Journal;
 use crate::plan::Work;
 use crate::tune::{self, Objective, Request, Told, TuneError, Verdict};
-
-/// The answer is not decided.
-const INCONCLUSIVE: u8 = 3;
 
 /// Find the allocator settings that a program should run with, and prove them.
 ///
@@ -46,7 +43,7 @@ pub struct Arguments {
     objective: Objective,
 
     /// With --objective memory or faults: slowdown that is allowed
-    #[arg(long, value_name = "SHARE", default_value = "2%", value_parser = share)]
+    #[arg(long, value_name = "SHARE", default_value = "2%", value_parser = values::share)]
     max_slowdown: f64,
 
     /// Leave out what takes more peak memory
@@ -172,18 +169,6 @@ fn work(arguments: &Arguments) -> anyhow::Result<Work> {
     arguments.service.work(program, args, arguments.input.clone())
 }
 
-/// A share such as `2%` or `0.02`.
-fn share(text: &str) -> Result<f64, String> {
-    let (number, unit) = match text.strip_suffix('%') {
-        Some(number) => (number.trim_end(), 0.01),
-        None => (text, 1.0),
-    };
-    match number.parse::<f64>() {
-        Ok(share) if (0.0..=10.0).contains(&(share * unit)) => Ok(share * unit),
-        _ => Err("expected a share, such as 2%, from 0% to 1000%".to_owned()),
-    }
-}
-
 /// Bytes such as `512M`.
 fn bytes(text: &str) -> Result<u64, String> {
     crate::engine::bytes(text)
@@ -215,15 +200,6 @@ impl Told for Bar {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_share_is_a_percentage_or_a_fraction() {
-        assert_eq!(share("5%"), Ok(0.05));
-        assert_eq!(share("0.25"), Ok(0.25));
-        for bad in ["", "%", "-1%", "2000%", "nan", "two"] {
-            assert!(share(bad).is_err(), "{bad}");
-        }
-    }
 
     #[test]
     fn all_stands_for_every_engine_against_glibc() {

@@ -61,6 +61,18 @@ pub fn workload(name: &str, scale: f64) -> anyhow::Result<Work> {
     )
 }
 
+/// A share such as `2%` or `0.02`.
+pub fn share(text: &str) -> Result<f64, String> {
+    let (number, unit) = match text.strip_suffix('%') {
+        Some(number) => (number.trim_end(), 0.01),
+        None => (text, 1.0),
+    };
+    match number.parse::<f64>() {
+        Ok(share) if (0.0..=10.0).contains(&(share * unit)) => Ok(share * unit),
+        _ => Err("expected a share, such as 2%, from 0% to 1000%".to_owned()),
+    }
+}
+
 /// How much of a workload.
 pub fn scale(text: &str) -> Result<f64, String> {
     match text.parse() {
@@ -98,6 +110,15 @@ mod tests {
         assert_eq!(specs, ["glibc", "glibc:mmap_threshold=1M,trim_threshold=8M", "./lib.so"]);
         for bad in ["", "glibc,", "glibc,,brkpoint", "glibc:mmap_threshold"] {
             assert!(engines(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_share_is_a_percentage_or_a_fraction() {
+        assert_eq!(share("5%"), Ok(0.05));
+        assert_eq!(share("0.25"), Ok(0.25));
+        for bad in ["", "%", "-1%", "2000%", "nan", "two"] {
+            assert!(share(bad).is_err(), "{bad}");
         }
     }
 

@@ -28,6 +28,8 @@ pub struct Arm {
     pub library: Option<PathBuf>,
     /// The worker into which it is linked; none if it can serve any program.
     pub program: Option<PathBuf>,
+    /// What it runs in place of a work's command, word by word; empty: that command.
+    pub command: Vec<OsString>,
     /// Path of the object that answered: whose `malloc` it was, as the dynamic
     /// linker names it, or the program into which it is linked.
     pub object: String,
@@ -178,6 +180,7 @@ impl Draft<'_> {
             env_remove,
             library: self.library,
             program: self.program,
+            command: Vec::new(),
             object: proof.object,
             paste: String::new(),
         })

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use brkpoint_reports::Verdict as Word;
 use brkpoint_reports::record::{Metric, Pass, Role};
-use brkpoint_reports::stats::Estimate;
+use brkpoint_reports::stats::{Estimate, LOOKS};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_pcg::Pcg64Mcg;
@@ -14,9 +14,6 @@ use super::decide::{self, Duel, Ratios};
 use super::search::Found;
 use super::{Objective, Request, TuneError};
 use crate::engine::Arm;
-
-/// Rounds after which it is looked whether all is decided.
-pub(super) const LOOKS: [u32; 4] = [12, 24, 48, 96];
 
 /// Rounds in which peak memory is measured even where it does not decide.
 const MEMORY_ROUNDS: u32 = 3;

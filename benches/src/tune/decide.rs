@@ -1,10 +1,10 @@
 //! From paired samples to an answer.
 
 use brkpoint_reports::record::Metric;
-use brkpoint_reports::stats::{CONFIDENCE, Estimate, median, paired_ratio};
+use brkpoint_reports::stats::{CONFIDENCE, Estimate, LOOKS, median, paired_ratio, spread};
 use brkpoint_reports::{Verdict as Word, judge, margin};
 
-use super::confirm::{Confirmed, LOOKS};
+use super::confirm::Confirmed;
 use super::search::{FINALISTS, Found};
 use super::{Facts, Objective, Request};
 
@@ -71,7 +71,7 @@ pub enum Verdict {
 /// The confidence of one finalist's interval at one look, so that the chance that
 /// any of them deceives at any look is that of one interval of [`CONFIDENCE`].
 pub(super) fn confidence() -> f64 {
-    1.0 - (1.0 - CONFIDENCE) / (FINALISTS * LOOKS.len()) as f64
+    spread(CONFIDENCE, FINALISTS * LOOKS.len())
 }
 
 /// Judges the pairs of a finalist: its figures over the reference's, by round.

@@ -91,6 +91,7 @@ mod tests {
             env_remove: Vec::new(),
             library: None,
             program: None,
+            command: Vec::new(),
             object: String::new(),
             paste: String::new(),
         };

@@ -73,6 +73,40 @@ pub fn replay_arguments(trace: &Path, pass: Pass, options: replay::Options) -> V
     arguments
 }
 
+/// What a process does beyond its workload, within the measured region: how the
+/// positive control of a gate is made.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Burden {
+    /// CPU time, as a share of the workload's.
+    pub time: f64,
+    /// Minor faults, as a share of the workload's.
+    pub faults: f64,
+    /// But so many at the least.
+    pub least_faults: u64,
+}
+
+impl Burden {
+    /// None. A process with it differs in nothing else from one with a burden: as many
+    /// arguments of the same lengths, since these lie on the heap and on the stack.
+    pub const NONE: Burden = Burden { time: 0.0, faults: 0.0, least_faults: 0 };
+
+    /// The arguments that follow [`run_arguments`].
+    pub fn arguments(&self) -> Vec<OsString> {
+        let Burden { time, faults, least_faults } = self;
+        vec!["--burden".into(), format!("{time:.3},{faults:.3},{least_faults:03}").into()]
+    }
+
+    fn parse(text: &str) -> Result<Burden, String> {
+        let mut parts = text.split(',');
+        let mut next = || parts.next().ok_or(format!("{text:?} is no burden"));
+        Ok(Burden {
+            time: number(next()?)?,
+            faults: number(next()?)?,
+            least_faults: number(next()?)?,
+        })
+    }
+}
+
 /// The arguments of this program that make it tell its [`Identity`].
 pub fn probe_arguments<'s>(symbols: impl IntoIterator<Item = &'s str>) -> Vec<OsString> {
     let words = [VERB, "probe"].into_iter().chain(symbols);
@@ -155,7 +189,10 @@ fn dispatch(arguments: impl Iterator<Item = OsString>) -> Result<(), String> {
             let mut prepared = workload
                 .prepare(options.seed, options.scale)
                 .map_err(|error| format!("{name}: {error}"))?;
-            print(&measure(options.pass, &mut prepared)?)
+            match options.burden {
+                Some(burden) => print(&measure(options.pass, &mut Burdened { prepared, burden })?),
+                None => print(&measure(options.pass, &mut prepared)?),
+            }
         }
         other => Err(format!("{other:?} is none of run, replay, touch, probe, check")),
     }
@@ -204,17 +241,19 @@ struct Options {
     pass: Pass,
     seed: u64,
     scale: f64,
+    burden: Option<Burden>,
 }
 
 impl Options {
     fn parse(mut words: impl Iterator<Item = Result<String, String>>) -> Result<Options, String> {
-        let mut options = Options { pass: Pass::Time, seed: 1, scale: 1.0 };
+        let mut options = Options { pass: Pass::Time, seed: 1, scale: 1.0, burden: None };
         while let Some(option) = words.next().transpose()? {
             let value = words.next().unwrap_or(Err(format!("{option} lacks its value")))?;
             match option.as_str() {
                 "--pass" => options.pass = pass_named(&value)?,
                 "--seed" => options.seed = number(&value)?,
                 "--scale" => options.scale = number(&value)?,
+                "--burden" => options.burden = Some(Burden::parse(&value)?),
                 _ => return Err(format!("unknown option {option:?}")),
             }
         }
@@ -290,6 +329,43 @@ impl Work for replay::Prepared {
 
     fn run_observed(&mut self, observer: &mut dyn Observer) -> Outcome {
         self.run_observed(observer)
+    }
+}
+
+/// A workload, and then its burden.
+struct Burdened {
+    prepared: synthetic::Prepared,
+    burden: Burden,
+}
+
+impl Burdened {
+    fn bear(&self, used: &region::Usage) {
+        let faults = (used.minor_faults as f64 * self.burden.faults).ceil() as u64;
+        let faults = faults.max(self.burden.least_faults);
+        if faults > 0 {
+            memory::touch_fresh_pages(faults as usize, |_| ());
+        }
+        region::spend((used.user_s + used.sys_s) * self.burden.time);
+    }
+}
+
+impl Work for Burdened {
+    fn operations(&self) -> u64 {
+        self.prepared.operations()
+    }
+
+    fn table_bytes(&self) -> usize {
+        self.prepared.table_bytes()
+    }
+
+    fn run(&mut self) -> Outcome {
+        let (outcome, used) = region::measure(|| self.prepared.run());
+        self.bear(&used);
+        outcome
+    }
+
+    fn run_observed(&mut self, observer: &mut dyn Observer) -> Outcome {
+        self.prepared.run_observed(observer)
     }
 }
 

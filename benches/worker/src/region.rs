@@ -39,6 +39,20 @@ pub(super) fn measure<T>(work: impl FnOnce() -> T) -> (T, Usage) {
     (result, usage)
 }
 
+/// Computes until this process has spent `seconds` more on a CPU.
+pub(super) fn spend(seconds: f64) {
+    let spent = || {
+        let used = resources();
+        duration(used.ru_utime) + duration(used.ru_stime)
+    };
+    let end = spent() + Duration::from_secs_f64(seconds.max(0.0));
+    while spent() < end {
+        for turn in 0..1000u32 {
+            std::hint::black_box(turn);
+        }
+    }
+}
+
 fn resources() -> libc::rusage {
     // SAFETY: rusage is made of integers, for which zero is a value; getrusage
     // fills it and cannot fail for RUSAGE_SELF.

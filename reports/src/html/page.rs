@@ -19,6 +19,9 @@ impl Report {
         frame::head(&mut out, "en", title, Some(SCRIPT_HASH));
         header(&mut out, self);
         verdict(&mut out, self);
+        if let Some(gate) = &self.gate {
+            crate::gate::section(&mut out, gate);
+        }
         filters(&mut out, self);
         heat::section(&mut out, self);
         memory(&mut out, self);
@@ -236,7 +239,7 @@ fn engines(out: &mut String, report: &Report) {
         let role = match arm.role {
             Role::Reference => "reference: the others are compared with it",
             Role::Repeat => "A/A: the reference once more; what it differs by is noise",
-            Role::Candidate => "",
+            Role::Candidate | Role::Control => "",
         };
         put!(
             out,

@@ -17,30 +17,10 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::analysis::{Arm, Report, Workload};
 use crate::check::check;
+use crate::quantity::Quantity;
 use crate::read::Records;
-use crate::record::{Cell, Metric, Pass, Role, Sample};
+use crate::record::{Cell, Role};
 use crate::stats::{CONFIDENCE, Estimate, geometric_mean, median, paired_ratio};
-
-/// What is compared over all workloads. Less is better.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Quantity {
-    /// User and system time of the whole process tree.
-    CpuTime,
-    /// Peak resident bytes of the largest process.
-    PeakRss,
-}
-
-impl Quantity {
-    /// The quantity in one sample, which may be of another pass.
-    fn of(self, sample: &Sample) -> Option<f64> {
-        let metric = |metric: Metric| sample.metrics.get(&metric).copied();
-        match (self, sample.pass) {
-            (Quantity::CpuTime, Pass::Time) => Some(metric(Metric::UserS)? + metric(Metric::SysS)?),
-            (Quantity::PeakRss, Pass::Memory) => metric(Metric::PeakRssBytes),
-            _ => None,
-        }
-    }
-}
 
 /// How the engines stand over all workloads.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,27 +1,9 @@
 //! How engines stand over several workloads, for a terminal.
 
-use super::{Contest, Duel, Overall, Quantity, Standing};
-use crate::record::{Metric, Role};
+use super::{Contest, Duel, Overall, Standing};
+use crate::record::Role;
 use crate::stats::{Estimate, Interval};
 use crate::text::{plain, side_by_side};
-use crate::units;
-
-impl Quantity {
-    const fn name(self) -> &'static str {
-        match self {
-            Quantity::CpuTime => "CPU time (user + system)",
-            Quantity::PeakRss => "Peak RSS",
-        }
-    }
-
-    fn shown(self, value: f64) -> String {
-        let metric = match self {
-            Quantity::CpuTime => Metric::UserS,
-            Quantity::PeakRss => Metric::PeakRssBytes,
-        };
-        units::human(value, metric.unit())
-    }
-}
 
 impl Overall {
     /// A table of ratios to the reference, and then how each engine called `own`

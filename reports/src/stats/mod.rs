@@ -11,15 +11,18 @@
 //! | [`signed_rank`] | shift of paired differences | Hodges and Lehmann 1963; interval after Tukey: Hollander and Wolfe, *Nonparametric Statistical Methods*, 3.3 |
 //! | [`paired_ratio`] | ratio of paired samples | the same, on logarithms |
 //! | [`bootstrap_ratio`] | ratio of medians without pairs | percentile bootstrap: Efron and Tibshirani, *An Introduction to the Bootstrap*, 13 |
+//! | [`spread`] | the confidence of one of several intervals | Bonferroni |
 //! | [`geometric_mean`] | average of ratios | Fleming and Wallace 1986 |
 
 use serde::{Deserialize, Serialize};
 
 mod bootstrap;
+mod looks;
 mod median;
 mod paired;
 
 pub use bootstrap::bootstrap_ratio;
+pub use looks::{LOOKS, spread};
 pub use median::{median, median_interval};
 pub use paired::{paired_ratio, signed_rank};
 

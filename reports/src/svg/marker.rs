@@ -22,7 +22,7 @@ impl Marker {
     pub fn of(arms: &[crate::Arm], index: usize) -> Self {
         use crate::record::Role;
         match arms[index].role {
-            Role::Candidate => {
+            Role::Candidate | Role::Control => {
                 let before = &arms[..index];
                 let nth = before.iter().filter(|a| a.role == Role::Candidate).count();
                 Self {

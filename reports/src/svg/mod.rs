@@ -15,6 +15,7 @@
 //! forest   ratios and their intervals   lines memory over time
 //! front    configurations of a tuning   sweep, heat  the same by one knob, by two
 //! samples  every sample as a dot
+//! trend    a quantity over commits
 //! place    labels that keep clear of each other
 //! pages    maps of OS pages      book  pictures of the textbook
 //! profile  a recorded program: live bytes, sizes
@@ -42,6 +43,7 @@ mod samples;
 mod scatter;
 mod sweep;
 mod text;
+mod trend;
 
 pub(crate) use bars::{FULLNESS, faults, occupancy, syscalls};
 pub(crate) use book::{Band, StairNames, levels, space, stairs};
@@ -58,6 +60,7 @@ pub(crate) use profile::{live, sizes};
 pub(crate) use samples::samples;
 pub(crate) use scatter::{means, scatter};
 pub(crate) use sweep::{Mark, sweep};
+pub(crate) use trend::trend;
 
 /// Width of every panel in CSS pixels.
 const WIDTH: f64 = 368.0;
