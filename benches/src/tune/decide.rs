@@ -8,6 +8,10 @@ use super::confirm::Confirmed;
 use super::search::{FINALISTS, Found};
 use super::{Facts, Objective, Request};
 
+/// So many times the best is as good as it, and so much memory as good as the least.
+const NEAR: f64 = 1.03;
+const ALIKE: f64 = 1.05;
+
 /// A configuration's figures to the reference's; less is better.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Ratios {
@@ -146,18 +150,9 @@ pub(super) fn verdict(request: &Request, found: &Found, confirmed: &Confirmed) -
         );
     }
     let better: Vec<&Duel> = confirmed.duels.iter().filter(|d| d.word == Word::Better).collect();
-    let best = better.iter().map(|duel| duel.objective.value).reduce(f64::min);
-    if let Some(best) = best {
-        // Within the margin of the best, less memory and then fewer settings.
-        let near = better.into_iter().filter(|duel| duel.objective.value <= best * 1.03);
-        let choice = near.min_by(|a, b| {
-            let settings = |duel: &Duel| found.tried[duel.tried].arm.settings.len();
-            let memory = |duel: &Duel| (duel.memory.unwrap_or(1.0) * 20.0).round() as u64;
-            (memory(a), settings(a)).cmp(&(memory(b), settings(b)))
-        });
-        if let Some(duel) = choice {
-            return Verdict::Recommend(duel.tried);
-        }
+    let settings = |duel: &Duel| found.tried[duel.tried].arm.settings.len();
+    if let Some(duel) = choose(&better, &settings) {
+        return Verdict::Recommend(duel.tried);
     }
     let hopeless = |duel: &Duel| matches!(duel.word, Word::Same | Word::Worse);
     let untried = found.tried.iter().filter(|one| one.facts.is_none() && one.out.is_none()).count();
@@ -177,6 +172,20 @@ pub(super) fn verdict(request: &Request, found: &Found, confirmed: &Confirmed) -
         ));
     }
     Verdict::Undecided(undecided(request, confirmed))
+}
+
+/// Which of those that are better: within [`NEAR`] of the best, and of these within
+/// [`ALIKE`] of the least memory, the one with the fewest settings.
+fn choose<'d>(better: &[&'d Duel], settings: &dyn Fn(&Duel) -> usize) -> Option<&'d Duel> {
+    let best = better.iter().map(|duel| duel.objective.value).reduce(f64::min)?;
+    let near = || better.iter().filter(|duel| duel.objective.value <= best * NEAR);
+    let memory = |duel: &Duel| duel.memory.unwrap_or(1.0);
+    let least = near().map(|duel| memory(duel)).reduce(f64::min)?;
+    let alike = near().filter(|duel| memory(duel) <= least * ALIKE);
+    let order = |a: &Duel, b: &Duel| {
+        settings(a).cmp(&settings(b)).then(a.objective.value.total_cmp(&b.objective.value))
+    };
+    alike.copied().min_by(|a, b| order(a, b))
 }
 
 /// What would decide it.
@@ -235,6 +244,27 @@ mod tests {
         assert_eq!(word(Objective::Time, 8, 0.25, 1.2), Word::Undecided);
         assert_eq!(word(Objective::Time, 24, 1.0, 0.5), Word::Same);
         assert_eq!(word(Objective::Time, 24, 1.3, 0.5), Word::Worse);
+    }
+
+    #[test]
+    fn of_those_alike_the_one_with_the_fewest_settings_is_chosen() {
+        let duel = |tried, objective, memory| Duel {
+            tried,
+            objective: Estimate::exact(objective),
+            cost: Estimate::exact(objective),
+            memory: Some(memory),
+            word: Word::Better,
+        };
+        let settings = |duel: &Duel| [3, 2, 1, 1][duel.tried];
+        let chosen = |duels: &[Duel]| {
+            let duels: Vec<&Duel> = duels.iter().collect();
+            choose(&duels, &settings).map(|duel| duel.tried)
+        };
+        // Alike in both: fewer settings. Slower: not. Fatter: not.
+        assert_eq!(chosen(&[duel(0, 0.54, 1.02), duel(1, 0.55, 1.03)]), Some(1));
+        assert_eq!(chosen(&[duel(0, 0.54, 1.02), duel(2, 0.60, 1.00)]), Some(0));
+        assert_eq!(chosen(&[duel(1, 0.54, 1.02), duel(3, 0.54, 1.40)]), Some(1));
+        assert_eq!(chosen(&[]), None);
     }
 
     #[test]

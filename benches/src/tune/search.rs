@@ -145,13 +145,7 @@ pub(super) fn search(
         .chain(tried.iter().map(|one| (&one.arm, Role::Candidate)));
     let run = bench.begin("search", arms)?;
     let (facts, calls, standard, wall_s, mut notes) = first(bench, request, reference)?;
-    if Duration::from_secs_f64(wall_s) < SHORT {
-        notes.push(format!(
-            "one run takes {:.1} ms, most of which is the start of a process: a longer input would \
-             show more",
-            wall_s * 1e3
-        ));
-    }
+    notes.extend(shortness(wall_s));
     if standard.digest.is_none() {
         notes.push("the output varies from run to run, so it is not compared".to_owned());
     }
@@ -178,6 +172,17 @@ pub(super) fn search(
     leave_out(request, &facts, reference, &mut tried);
     let finalists = halve::halve(bench, &standing, &mut tried, &mut order)?;
     Ok(Found { run, reference: facts, calls, standard, wall_s, tried, finalists, notes })
+}
+
+/// What is to be said of a program that takes `wall_s` seconds.
+fn shortness(wall_s: f64) -> Option<String> {
+    (Duration::from_secs_f64(wall_s) < SHORT).then(|| {
+        format!(
+            "one run takes {:.1} ms, most of which is the start of a process: a longer input would \
+             show more",
+            wall_s * 1e3
+        )
+    })
 }
 
 /// The reference by itself: whether it works, and how long it takes.
@@ -343,5 +348,16 @@ pub(crate) fn named(arm: &Arm) -> String {
     match settings.is_empty() {
         true => format!("{} at its defaults", arm.engine),
         false => format!("{}:{}", arm.engine, settings.join(",")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_of_a_millisecond_is_told_that_it_mostly_starts() {
+        assert!(shortness(0.0012).is_some_and(|note| note.starts_with("one run takes 1.2 ms")));
+        assert_eq!(shortness(0.5), None);
     }
 }
