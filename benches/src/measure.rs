@@ -345,6 +345,7 @@ fn driven(measured: &mut Measured, seen: &Observation, pass: Pass, arm: &Arm) {
         let internal = layout.internal.map(|share| (Metric::InternalFragmentation, share));
         measured.metrics.extend(internal);
         measured.occupancy = Some(layout.occupancy);
+        measured.heap = layout.heap;
     }
 }
 

@@ -1,3 +1,9 @@
+(async () => {
+// What is packed must be there before it can be looked at.
+const root = document.documentElement;
+for (let i = 0; i < 1000 && root.dataset.script && root.dataset.unpacked !== 'all'; i++) {
+  await new Promise(done => setTimeout(done, 20));
+}
 const box = e => e.getBoundingClientRect();
 const all = (query, within = document) => [...within.querySelectorAll(query)];
 const name = e => (e.id || e.closest('[id]')?.id || '') + ': ' + e.textContent.trim().slice(0, 40);
@@ -107,8 +113,11 @@ const message = {
   claims: all('.claim').map(claim => claim.querySelector('.stands').textContent.trim()),
   emptyPlots, outside, overlaps, faint, badHeadings, tableless, undirected, unlabelled, unfit, smallestText, tried,
   requests: performance.getEntriesByType('resource').map(e => e.name),
-  strangers: all('script, img, iframe, link:not([href="data:,"]), [onerror]').filter(e => e !== document.currentScript && !(e.tagName === 'SCRIPT' && !e.src)).map(e => e.outerHTML),
-  script: document.documentElement.dataset.script ?? null,
+  strangers: all('script, img, iframe, link:not([href="data:,"]), [onerror]').filter(e => !(e.tagName === 'SCRIPT' && !e.src)).map(e => e.outerHTML),
+  script: root.dataset.script ?? null,
+  packed: all('template').length,
+  workloads: all('details.workload').map(one => one.querySelectorAll('figure svg').length),
   dark: luminance(getComputedStyle(document.body).backgroundColor) < 0.2,
 };
 parent.postMessage(JSON.stringify(message), '*');
+})();

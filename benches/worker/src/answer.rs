@@ -1,6 +1,6 @@
 //! What a worker answers, as one JSON line.
 
-use brkpoint_reports::record::{Occupancy, Series};
+use brkpoint_reports::record::{HeapMap, Occupancy, Series};
 use brkpoint_workloads::synthetic::{Clock, Latencies, Outcome, Quantiles};
 use serde::{Deserialize, Serialize};
 
@@ -90,6 +90,9 @@ pub struct Layout {
     pub kept_heap_bytes: u64,
     /// The histogram.
     pub occupancy: Occupancy,
+    /// The pages themselves, at some moments.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub heap: Vec<HeapMap>,
     /// What the allocator says of itself, at the moment with most live bytes, beside
     /// what was seen from outside.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -4,11 +4,12 @@
 //! It needs nothing of the allocator, so it works for any; only of usable sizes
 //! an allocator has to be asked.
 
-use brkpoint_reports::record::Occupancy;
+use brkpoint_reports::record::{Occupancy, PageState};
 use brkpoint_workloads::mapped::Mapped;
 use brkpoint_workloads::synthetic::{Ledger, Observer};
 
 use crate::answer::{Compared, Layout};
+use crate::heap_map::Mapper;
 use crate::identity::{self, Accounts};
 use crate::memory::os_page;
 use crate::residence::Residence;
@@ -35,6 +36,7 @@ pub(super) struct Surveyor<'l> {
     /// The allocator's own accounts before the region.
     before: Option<Accounts>,
     fullest: Option<Compared>,
+    mapper: Mapper,
     trouble: Option<String>,
 }
 
@@ -103,6 +105,7 @@ impl<'l> Surveyor<'l> {
             kept: Seen::default(),
             before: identity::accounts(),
             fullest: None,
+            mapper: Mapper::new(),
             trouble: None,
         };
         // Twice: the first look runs code and touches stack for the first time.
@@ -145,7 +148,7 @@ impl<'l> Surveyor<'l> {
         Ok(seen)
     }
 
-    fn survey(&mut self) {
+    fn survey(&mut self, operations: u64) {
         let (ledger, baseline) = (self.ledger, std::mem::take(&mut self.baseline));
         // Both ascend: the run that may hold a page is looked for from the last on.
         let mut at = 0;
@@ -158,7 +161,11 @@ impl<'l> Surveyor<'l> {
             live || !(before || ledger.holds(address))
         });
         self.baseline = baseline;
-        match looked {
+        let mapped = looked.and_then(|seen| {
+            self.map(operations, seen.requested)?;
+            Ok(seen)
+        });
+        match mapped {
             Ok(seen) if seen.requested > 0 => {
                 self.looks += 1;
                 self.sums.add(&seen);
@@ -167,6 +174,23 @@ impl<'l> Surveyor<'l> {
             Ok(seen) => self.kept = seen,
             Err(error) => self.trouble = Some(format!("which OS pages are resident: {error}")),
         }
+    }
+
+    /// Takes a map, if this is a moment for one.
+    fn map(&mut self, operations: u64, requested: u64) -> std::io::Result<()> {
+        let Some(place) = self.mapper.due(requested, operations == self.last) else {
+            return Ok(());
+        };
+        let Surveyor { ledger, residence, baseline, mapper, .. } = self;
+        let state_of = |address: usize| {
+            if ledger.page(address).requested > 0 {
+                return Some(PageState::Live);
+            }
+            let at = baseline.partition_point(|(start, bytes)| start + bytes <= address);
+            let before = baseline.get(at).is_some_and(|(start, _)| *start <= address);
+            (!before && !ledger.holds(address)).then_some(PageState::Kept)
+        };
+        mapper.take(place, (operations, requested), |each| residence.runs(each), &state_of)
     }
 
     /// Asks the allocator for its accounts, if this is the fullest moment so far.
@@ -199,6 +223,7 @@ impl<'l> Surveyor<'l> {
             kept_heap_bytes: self.kept.heap,
             occupancy: Occupancy { pages: sums.pages.map(|pages| pages as f64 / looks) },
             inside: self.fullest,
+            heap: self.mapper.finish(),
         };
         Ok(Survey { layout, notes: Vec::from_iter(self.residence.note()) })
     }
@@ -208,7 +233,7 @@ impl Observer for Surveyor<'_> {
     #[inline]
     fn after(&mut self, operations: u64, _: u64) {
         if operations >= self.next || operations == self.last {
-            self.survey();
+            self.survey(operations);
             self.next = operations + self.every;
         }
     }

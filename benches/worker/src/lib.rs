@@ -20,6 +20,7 @@
 
 mod answer;
 mod check;
+mod heap_map;
 mod identity;
 mod layout;
 pub mod marker;
@@ -440,4 +441,34 @@ fn print(answer: &impl Serialize) -> Result<(), String> {
     let mut line = serde_json::to_vec(answer).map_err(|error| error.to_string())?;
     line.push(b'\n');
     std::io::stdout().write_all(&line).map_err(|error| format!("stdout: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use brkpoint_reports::record::{Area, HeapMap, Moment};
+
+    use super::*;
+
+    #[test]
+    fn maps_of_the_heap_agree_with_the_figures_of_the_same_looks() {
+        let mut prepared = synthetic::find("straddle").unwrap().prepare(7, 0.05).unwrap();
+        let layout = measure(Pass::Layout, &mut prepared).unwrap().layout.unwrap();
+        let [fullest, .., end] = &layout.heap[..] else { panic!("{:?}", layout.heap) };
+        assert_eq!((fullest.moment, end.moment), (Moment::Fullest, Moment::End));
+        let sum = |map: &HeapMap, of: fn(&Area) -> u64| map.areas.iter().map(of).sum::<u64>();
+        let live = sum(fullest, |area| area.live_bytes);
+        assert!(fullest.live_bytes > 1 << 20 && live >= fullest.live_bytes, "{fullest:?}");
+        assert!(live < 2 * fullest.live_bytes, "{fullest:?}");
+        assert_eq!((end.live_bytes, sum(end, |area| area.live_bytes)), (0, 0));
+        // Variables of the program itself are no part of a map; and other tests run
+        // in this process.
+        let (kept, all) = (sum(end, |area| area.kept_bytes), layout.kept_heap_bytes);
+        assert!(kept.abs_diff(all) <= 1 << 20, "{kept} of {all}");
+        for area in layout.heap.iter().flat_map(|map| &map.areas) {
+            let squares: usize = area.runs().expect("runs").iter().map(|run| run.1).sum();
+            let bytes = area.live_bytes + area.kept_bytes + area.returned_bytes;
+            let pages = (bytes / 4096).div_ceil(area.pages_a_square.into());
+            assert!(squares as u64 <= pages, "{area:?}");
+        }
+    }
 }

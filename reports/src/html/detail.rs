@@ -2,6 +2,9 @@
 
 use std::fmt::Write;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
 use super::parts::{Table, behind, put};
 use super::{escape, maps, tables};
 use crate::analysis::{Arm, Measured, Report, Workload};
@@ -11,6 +14,11 @@ use crate::{svg, units};
 
 /// Of so many workloads, each is unfolded.
 const UNFOLDED: usize = 3;
+/// Of so many, the panel of time against memory stands above; of more, here.
+pub(super) const AT_ONCE: usize = 6;
+/// So many bytes of plots and figures stand in the page as they are. More would
+/// make it slow, and are packed.
+const PLAIN: usize = 2_000_000;
 /// Moments of the table behind memory over time.
 const MOMENTS: usize = 7;
 
@@ -32,6 +40,14 @@ enum Behind {
     /// In a table of the plot's own.
     Own(fn(&Workload, &[Arm]) -> Table<'static>),
 }
+
+const SCATTER: Plot = Plot {
+    class: "scatter",
+    title: "Time against peak memory: lower left is better",
+    legend: String::new,
+    draw: svg::scatter,
+    behind: Behind::Figures,
+};
 
 const PLOTS: [Plot; 7] = [
     Plot {
@@ -104,26 +120,51 @@ pub(super) fn section(out: &mut String, report: &Report) {
          <button type=\"button\" data-open=\"none\" hidden>Fold all</button></p>",
         counted_over(report)
     );
-    for (at, workload) in report.workloads.iter().enumerate() {
+    let all = report.workloads.iter().enumerate();
+    let contents: Vec<String> =
+        all.clone().map(|(at, workload)| contents(report, at, workload)).collect();
+    let packs = contents.iter().map(String::len).sum::<usize>() > PLAIN;
+    if packs {
+        put!(
+            out,
+            "<noscript><p class=\"about\">There is so much of it that it is packed, and takes a script \
+             to be unpacked. `brkpoint report --json` tells the same figures.</p></noscript>"
+        );
+    }
+    for ((at, workload), contents) in all.zip(contents) {
         let open = if report.workloads.len() <= UNFOLDED { " open" } else { "" };
         put!(
             out,
             "<details class=\"workload\" id=\"w{at}\" data-workload=\"{at}\"{open}>\n\
-             <summary><h3>{}</h3> <span class=\"note\">{}</span></summary>\n<div class=\"panels\">",
+             <summary><h3>{}</h3> <span class=\"note\">{}</span></summary>\n{}</details>",
             escape(&workload.name),
-            escape(&gist(workload, &report.arms))
-        );
-        for plot in &PLOTS {
-            figure(out, report, (at, workload), plot);
-        }
-        put!(
-            out,
-            "</div>\n{}<div id=\"w{at}-figures\">{}</div>\n</details>",
-            maps::of(workload, &report.arms),
-            tables::workload(report, workload)
+            escape(&gist(workload, &report.arms)),
+            if packs { packed(&contents) } else { contents }
         );
     }
     put!(out, "</section>");
+}
+
+/// All plots and figures of a workload.
+fn contents(report: &Report, at: usize, workload: &Workload) -> String {
+    let mut out = "<div class=\"panels\">\n".to_owned();
+    let first = (report.workloads.len() > AT_ONCE).then_some(&SCATTER);
+    for plot in first.into_iter().chain(&PLOTS) {
+        figure(&mut out, report, (at, workload), plot);
+    }
+    put!(
+        out,
+        "</div>\n{}<div id=\"w{at}-figures\">{}</div>",
+        maps::of(workload, &report.arms),
+        tables::workload(report, workload)
+    );
+    out
+}
+
+/// A part of the page for the script to unpack: deflated, as base64.
+fn packed(contents: &str) -> String {
+    let deflated = miniz_oxide::deflate::compress_to_vec(contents.as_bytes(), 6);
+    format!("<template class=\"packed\">{}</template>\n", STANDARD.encode(deflated))
 }
 
 fn figure(out: &mut String, report: &Report, (at, workload): (usize, &Workload), plot: &Plot) {

@@ -8,10 +8,6 @@ use crate::analysis::{Arm, Measured, Workload};
 use crate::record::{Area, HeapMap, Moment, PageState, Role, Source, Unit};
 use crate::{svg, units};
 
-/// Of a run of OS pages that are not resident, no more squares are drawn: a
-/// reservation would hide all else.
-const RESERVED: usize = 192;
-
 /// Rows of a map: a page may hold a thousand of them.
 const ROWS: usize = 10;
 
@@ -67,13 +63,6 @@ fn figure(out: &mut String, engine: &str, cell: &Measured) {
             let about = format!("{name}: {}", told(area));
             let described = format!("{engine}, {when}, {name}");
             let Some(runs) = area.runs() else { continue };
-            let runs: Vec<(PageState, usize)> = runs
-                .into_iter()
-                .map(|(state, count)| match state {
-                    PageState::Returned => (state, count.min(RESERVED)),
-                    _ => (state, count),
-                })
-                .collect();
             put!(out, "<p class=\"note\">{about}</p>{}", svg::pages(&runs, ROWS, &described));
             let size = |bytes: u64| units::human(bytes as f64, Unit::Bytes);
             rows.push(vec![

@@ -39,7 +39,7 @@ impl Report {
 /// What cannot be done without: sorting, filtering, unfolding for the printer.
 const SCRIPT: &str = include_str!("script.js");
 /// SHA-256 of [`SCRIPT`]: the page lets no other run.
-const SCRIPT_HASH: &str = "sha256-LIVPVQYT6+D6CAGosB99ZDDzbL3N4uxvlZeuqh47UcY=";
+const SCRIPT_HASH: &str = "sha256-+VaFAH73lEDBAT3m68ul7XQysHJrTD5vsILKTF+2E6Q=";
 
 fn header(out: &mut String, report: &Report) {
     let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
@@ -130,10 +130,7 @@ fn filters(out: &mut String, report: &Report) {
     put!(out, "</form>");
 }
 
-/// Of so many workloads, each has its panel at once; of more, on demand.
-const AT_ONCE: usize = 6;
-
-/// Time against memory, over all workloads and for each.
+/// Time against memory, over all workloads and, if they are few, for each.
 fn memory(out: &mut String, report: &Report) {
     let panels: Vec<String> = report
         .workloads
@@ -167,15 +164,10 @@ fn memory(out: &mut String, report: &Report) {
             report.workloads.len()
         );
     }
-    if panels.len() > AT_ONCE {
-        put!(
-            out,
-            "</div>\n<details>\n<summary>The same for each workload</summary>\n<div class=\"panels\">{}</div>\n</details>\n</section>",
-            panels.concat()
-        );
-    } else {
-        put!(out, "{}</div>\n</section>", panels.concat());
+    if panels.len() <= detail::AT_ONCE {
+        out.push_str(&panels.concat());
     }
+    put!(out, "</div>\n</section>");
 }
 
 /// Means over workloads of the engines that have a ratio in each.

@@ -10,7 +10,7 @@
   };
   const compare = (a, b) =>
     typeof a === 'number' && typeof b === 'number' ? a - b : String(a).localeCompare(String(b));
-  for (const table of all('table.sortable')) {
+  const sortable = within => all('table.sortable', within).forEach(table => {
     const body = table.tBodies[0];
     const order = [...body.rows];
     const heads = all('thead th', table);
@@ -33,7 +33,43 @@
         body.append(...rows);
       });
     });
-  }
+  });
+  sortable(document);
+
+  // What is packed is unpacked when it is asked for, and else when there is time.
+  const unpack = async within => {
+    const packed = within.querySelector('template.packed');
+    if (!packed) return;
+    packed.classList.remove('packed');
+    const bytes = Uint8Array.from(atob(packed.content.textContent), c => c.charCodeAt(0));
+    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream('deflate-raw'));
+    packed.insertAdjacentHTML('afterend', await new Response(stream).text());
+    packed.remove();
+    sortable(within);
+  };
+  const folds = all('details.workload');
+  folds.forEach(one => one.addEventListener('toggle', () => { if (one.open) unpack(one); }));
+  const follow = async () => {
+    const [, number] = location.hash.match(/^#w(\d+)/) ?? [];
+    const one = number && document.getElementById(`w${number}`);
+    if (!one) return;
+    await unpack(one);
+    one.open = true;
+    document.querySelector(location.hash)?.scrollIntoView();
+  };
+  addEventListener('hashchange', follow);
+  follow();
+  const rest = [...folds];
+  const idle = async () => {
+    const one = rest.shift();
+    if (!one) {
+      document.documentElement.dataset.unpacked = 'all';
+      return;
+    }
+    await unpack(one);
+    setTimeout(idle, 20);
+  };
+  idle();
 
   // Engines and workloads that are not ticked disappear.
   const form = document.getElementById('filters');
@@ -67,7 +103,7 @@
   for (const button of all('button[data-open]')) {
     button.hidden = false;
     button.addEventListener('click', () => {
-      all('details.workload').forEach(one => { one.open = button.dataset.open === 'all'; });
+      folds.forEach(one => { one.open = button.dataset.open === 'all'; });
     });
   }
   document.documentElement.dataset.script = 'ran';
