@@ -87,6 +87,9 @@ const STRADDLING: [&str; 8] =
 const THRESHOLDS: [&str; 7] = ["0", "32K", "128K", "512K", "2M", "8M", "off"];
 const QUICK_THRESHOLDS: [&str; 3] = ["0", "128K", "off"];
 
+/// How much of each workload: where everything is mapped, all of it takes seconds.
+const THRESHOLD_SCALE: f64 = 0.1;
+
 /// The engines whose threshold can be set, with the spelling of one that is off.
 const WITH_THRESHOLD: [(&str, &str); 2] =
     [("brkpoint", "mmap_threshold=off"), ("glibc", "mmap_max=0")];
@@ -177,7 +180,7 @@ fn against_threshold(quick: bool) -> anyhow::Result<Vec<Benchmark>> {
                 engine: arm.engine.clone(),
                 parameter: Some((*threshold).to_owned()),
                 arm: arm.clone(),
-                work: Work::synthetic(workload, 1.0),
+                work: Work::synthetic(workload, THRESHOLD_SCALE),
             }));
         }
     }

@@ -5,12 +5,25 @@ use super::hand::WORD;
 /// A linear congruential generator (Knuth's MMIX constants) of which the upper
 /// half is used: a few cycles a number, which overlap with the allocator's.
 #[derive(Debug, Clone)]
-pub(super) struct Random(u64);
+pub(super) struct Random {
+    /// The number that was given last, and the one that comes.
+    last: u64,
+    next: u64,
+}
+
+const FACTOR: u64 = 6_364_136_223_846_793_005;
+const TERM: u64 = 0x1405_7b7e_f767_814f;
+
+/// The same for two steps at once: each number is computed from the one before the
+/// last, so that two multiplications are under way at a time.
+const FACTOR_OF_TWO: u64 = FACTOR.wrapping_mul(FACTOR);
+const TERM_OF_TWO: u64 = FACTOR.wrapping_mul(TERM).wrapping_add(TERM);
 
 impl Random {
     /// Different numbers for each seed and each `stream` (a thread, a use).
     pub(super) fn new(seed: u64, stream: u64) -> Random {
-        let mut random = Random(seed ^ stream.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let last = seed ^ stream.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mut random = Random { last, next: last.wrapping_mul(FACTOR).wrapping_add(TERM) };
         // Neighbouring seeds begin with neighbouring numbers.
         for _ in 0..4 {
             random.next();
@@ -21,8 +34,10 @@ impl Random {
     /// 64 bits, the lower ones of which are not random enough to choose by.
     #[inline(always)]
     pub(super) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(0x1405_7b7e_f767_814f);
-        self.0
+        let number = self.next;
+        self.next = self.last.wrapping_mul(FACTOR_OF_TWO).wrapping_add(TERM_OF_TWO);
+        self.last = number;
+        number
     }
 
     /// A number below `limit`, which is far below 2^32: the bias does not matter.
@@ -104,6 +119,17 @@ mod tests {
             let beyond = drawn.iter().filter(|size| **size >= 16 << doublings).count();
             let expected = 40_000 >> doublings;
             assert!(beyond.abs_diff(expected) * 10 < expected, "{doublings}: {beyond}");
+        }
+    }
+
+    #[test]
+    fn two_steps_at_once_are_two_steps() {
+        let mut random = Random::new(42, 7);
+        let mut last = random.next();
+        for _ in 0..1000 {
+            let number = random.next();
+            assert_eq!(number, last.wrapping_mul(FACTOR).wrapping_add(TERM));
+            last = number;
         }
     }
 
