@@ -29,7 +29,8 @@ enum Step {
     Touch(u32),
     /// `peek SLOT`: the 16 bytes left of the block are told.
     Peek(u32),
-    /// `read`: heap, faults and resident memory are told; the next phase begins.
+    /// `read`: heap, faults and resident memory (no file's) are told; the next phase
+    /// begins.
     Read,
     /// `maps`: all mappings are told.
     Maps,
@@ -257,8 +258,12 @@ impl Bench {
 
     fn read(&mut self) -> Result<(), &'static str> {
         let len = self.proc(c"/proc/self/statm")?;
-        let resident = text(&self.scratch[..len]).split(' ').nth(1).unwrap_or("0");
-        let resident = resident.parse::<usize>().map_err(|_| PROC)? * memory::os_page();
+        // What is a file's does not count: the kernel maps code around each fault.
+        let mut pages = text(&self.scratch[..len]).split(' ').skip(1).map(str::parse::<usize>);
+        let (Some(Ok(all)), Some(Ok(of_files))) = (pages.next(), pages.next()) else {
+            return Err(PROC);
+        };
+        let resident = all.saturating_sub(of_files) * memory::os_page();
         let (start, end) = self.heap()?.unwrap_or_default();
         let faults = minor_faults();
         self.tell(format_args!("read {start} {end} {faults} {resident}\n"))?;
