@@ -178,7 +178,7 @@ fn jemalloc_decay_decides_whether_memory_goes_back() {
 #[cfg(feature = "peers")]
 fn jemalloc_thp_and_background_thread_take_effect() {
     let default = Calls::of("jemalloc", "large-touch");
-    assert!(!default.ever("MADV_HUGEPAGE") && !default.ever("clone"));
+    assert!(!default.ever("MADV_HUGEPAGE") && !default.ever("CLONE_THREAD"));
     assert!(Calls::of("jemalloc:thp=always", "large-touch").ever("MADV_HUGEPAGE"));
-    assert!(Calls::of("jemalloc:background_thread=true", "large-touch").ever("clone"));
+    assert!(Calls::of("jemalloc:background_thread=true", "large-touch").ever("CLONE_THREAD"));
 }
