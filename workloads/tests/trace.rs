@@ -116,7 +116,8 @@ fn verdict(deeds: &[(u8, Deed)], times: usize) {
     );
     assert_eq!(closing.events, checked.events);
     assert_eq!(closing.threads, checked.threads);
-    assert!(closing.slots >= checked.slots);
+    // A refused request names slot 0, and uses none.
+    assert!(closing.slots.max(1) >= checked.slots);
     assert_eq!((closing.foreign, closing.unfreed), (0, 0));
     assert_eq!(checked.closing.as_ref(), Some(&closing));
     assert_eq!(checked.windows, closing.events.div_ceil(WINDOW.into()) as u32);
