@@ -23,7 +23,7 @@ pub struct Held {
     pub lowered: u64,
     /// How often.
     pub trims: u64,
-    /// Most bytes at a time in mappings of at least [`FIRST_THRESHOLD`], as an allocator
+    /// Most bytes at a time in mappings of at least `FIRST_THRESHOLD`, as an allocator
     /// makes them for blocks.
     pub mapped_peak: u64,
     /// Lengths given to `munmap`, in bytes, and how often; of the first

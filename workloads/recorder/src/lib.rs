@@ -3,13 +3,13 @@
 //!
 //! - this file: the functions; a free is stamped before its call and an allocation
 //!   after, so that by the stamps an address is free before it is handed out again
-//! - [`real`]: the functions behind these
-//! - [`pen`]: where a thread writes: 16 bytes of a shared mapping of its own file,
+//! - `real`: the functions behind these
+//! - `pen`: where a thread writes: 16 bytes of a shared mapping of its own file,
 //!   taken by one instruction, so that a signal's handler may write in between
-//! - [`page`]: how it gets the next stretch of that file, rarely
-//! - [`image`]: what is noted of a program, at its start and in a forked child
-//! - [`system`]: system calls that leave `errno` alone
-//! - [`raw`]: the layout of the files
+//! - `page`: how it gets the next stretch of that file, rarely
+//! - `image`: what is noted of a program, at its start and in a forked child
+//! - `system`: system calls that leave `errno` alone
+//! - `raw`: the layout of the files
 //!
 //! It takes no lock and allocates nothing through the functions that it records.
 #![no_std]

@@ -2,7 +2,7 @@
 
 use super::Workload;
 
-/// The sizes that are asked for, in one run at [`SCALE`] with seed 1.
+/// The sizes that are asked for, in one run at `SCALE` with seed 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mix {
     /// Half of the requests are no larger, in bytes; to 1/64.
