@@ -15,7 +15,8 @@
 //!  1 n >= the mmap threshold: a mapping of     1 the header says Mapped: unmap it, and let a
 //!    its own                                     dynamic threshold learn from it
 //!  2 a small class: a free bit of the          2 the map says that a unit is there: set the
-//!    fullest unit, or of a new one               block's bit; a unit all free is a free chunk
+//!    fullest unit, or of a new one once          block's bit; a unit all free is a free chunk
+//!    the class deserves one
 //!  3 round n to its class, add the header      3 check the header and both neighbours' tags
 //!  4 a free chunk fits: take the one that      4 a neighbour is free: take it out of the bins
 //!    `placement` says, put back what is left     or the tree and merge
