@@ -25,6 +25,8 @@
 //!
 //! Statistics, tables and pages are `brkpoint-reports`' business.
 
+use std::ffi::{c_char, c_int, c_void};
+
 pub mod bench;
 pub mod cli;
 pub mod conformance;
@@ -47,3 +49,10 @@ pub mod tune;
 pub mod version;
 
 pub use brkpoint_worker as worker;
+
+/// A worker that replays does so before Rust's runtime has used the heap. (glibc gives
+/// constructors main's own arguments: its manual, "Initialization and Termination".)
+#[used]
+#[unsafe(link_section = ".init_array")]
+static AHEAD: unsafe extern "C" fn(c_int, *const *const c_char, *const c_void) =
+    worker::replay_ahead_of_main;

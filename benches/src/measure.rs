@@ -190,7 +190,14 @@ fn print(measured: &mut Measured, work: &Work, pass: Pass, said: &str) {
     }
 }
 
-fn launch(arm: &Arm, work: &Work, pass: Pass, conditions: Conditions, executable: &Path) -> Launch {
+/// The process that is to be run.
+pub(crate) fn launch(
+    arm: &Arm,
+    work: &Work,
+    pass: Pass,
+    conditions: Conditions,
+    executable: &Path,
+) -> Launch {
     let (program, args, stdin) = match work {
         Work::Synthetic { name, scale, burden, .. } => {
             let mut args = worker::run_arguments(name, pass, conditions.seed, *scale);
@@ -216,6 +223,7 @@ fn launch(arm: &Arm, work: &Work, pass: Pass, conditions: Conditions, executable
         library: arm.library.clone(),
         tracer: Tracer::Auto,
         inside: None,
+        heap_faults: false,
         leash: None,
     }
 }

@@ -64,6 +64,7 @@ impl Contents {
                         *seen = closing;
                     }
                 }
+                Ok(Next::Untouched(..)) => {}
                 Ok(Next::End) => break None,
                 Err(problem) => break Some(problem),
             }
@@ -173,10 +174,10 @@ fn copy<W: Write>(
     // A block's number serves as its address.
     let (address, size) = (16 * block, action.size());
     let call = match action.kind() {
-        Kind::Free => Call::Freed { address },
+        Kind::Free => Call::Freed { address, resident: None },
         Kind::Refused => Call::Refused { size },
         Kind::Realloc => {
-            let taken = weaver.take(thread, address);
+            let taken = weaver.take(thread, address, None);
             return weaver.resized(thread, at_ns, taken, address, size);
         }
         kind => Call::Allocated { kind, address, size, align: action.align() },

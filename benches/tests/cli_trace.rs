@@ -7,6 +7,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use brkpoint_reports::fidelity::Fidelity;
 use brkpoint_reports::record::Pass;
 use brkpoint_workloads::trace::replay::{Options, Touch};
 use brkpoint_workloads::trace::verify::{self, Window};
@@ -271,6 +272,57 @@ fn bad_traces_are_refused_with_the_place_of_the_damage() {
     lab.run(&["replay", "missing.trace"]).exits(2).complains_of(&["missing.trace"]);
     lab.run(&["record", "-o", "x.trace"]).exits(2).complains_of(&["command"]);
     lab.run(&["record", "-o", "x.trace", "--", "no-such-program"]).exits(2);
+}
+
+#[test]
+fn a_replay_does_to_the_allocator_what_the_program_did() {
+    let lab = Lab::new();
+    if !program(&lab) {
+        return;
+    }
+    // One thread, and nothing of the C library that is there before main.
+    record(&lab, "a.trace", &[], &["./program", "return", "1", "30000"]);
+    let ran = lab.run(&["replay", "a.trace", "--fidelity", "--json", "-o", "page.html"]).exits(0);
+    let told: Fidelity = serde_json::from_str(&ran.stdout).expect("JSON");
+    let row = |name: &str| told.rows.iter().find(|row| row.name == name).expect("the row");
+    for name in ["brk", "mmap", "munmap", "peak heap", "peak live bytes"] {
+        let row = row(name);
+        assert!(row.recorded > 1.0 && row.off() == Some(0.0), "{row:?}");
+    }
+    let faults = row("minor faults on the heap");
+    assert!(faults.recorded > 100.0 && faults.holds() == Some(true), "{told:?}");
+    let page = fs::read_to_string(lab.path("page.html")).expect("the page");
+    assert!(page.contains("minor faults on the heap"));
+}
+
+/// scripts/record-traces makes them.
+#[test]
+fn the_recordings_that_ship_can_be_replayed() {
+    let lab = Lab::new();
+    let ours = cli_support::our_library();
+    let directory = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../workloads/traces"));
+    let mut names = Vec::new();
+    for entry in fs::read_dir(directory).expect("the recordings").flatten() {
+        let path = entry.path();
+        if path.extension().is_none_or(|extension| extension != "trace") {
+            continue;
+        }
+        let told = path.display();
+        let file = fs::File::open(&path).expect("the trace");
+        let mut reader = Reader::new(std::io::BufReader::new(file)).expect("a trace");
+        let checked = verify::check(&mut reader, 0, &mut |_| ());
+        let checked = checked.unwrap_or_else(|problem| panic!("{told}: {problem}"));
+        let closing = checked.closing.expect("whole");
+        assert!(closing.events > 30 && !checked.untouched.is_empty(), "{told}: {closing:?}");
+        let trace = path.to_str().expect("UTF-8");
+        let [one, other] =
+            [None, Some(&*ours)].map(|engine| replay(&lab, trace, 0, Touch::Recorded, engine));
+        assert_eq!(one.digest, other.digest, "{told}");
+        assert_eq!(one.live_blocks, closing.live_blocks, "{told}");
+        names.push(path.file_stem().expect("a name").to_owned());
+    }
+    names.sort();
+    assert_eq!(names, ["python3", "sqlite3", "xz"]);
 }
 
 #[test]

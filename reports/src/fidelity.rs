@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::html::{escape, frame};
 use crate::record::Unit;
 use crate::units::human;
 
@@ -60,42 +61,82 @@ impl Fidelity {
     }
 }
 
+impl Row {
+    /// As a person reads it: what, recorded, replayed, off by, bound.
+    fn cells(&self) -> [String; 5] {
+        let off = self.off().map_or("?".to_owned(), |off| format!("{:+.1} %", 100.0 * off));
+        let bound = match (self.bound, self.holds()) {
+            (Some(bound), Some(false)) => format!("{:.0} %  DIFFERS", 100.0 * bound),
+            (Some(bound), _) => format!("{:.0} %", 100.0 * bound),
+            (None, _) => "-".to_owned(),
+        };
+        let [recorded, replayed] = [self.recorded, self.replayed].map(|it| human(it, self.unit));
+        [self.name.clone(), recorded, replayed, off, bound]
+    }
+}
+
+impl Fidelity {
+    fn verdict(&self) -> &'static str {
+        match self.holds() {
+            true => {
+                "The replay does to the allocator what the program did, within the bounds below."
+            }
+            false => "The replay differs from the program: see the rows marked so.",
+        }
+    }
+}
+
+const CANNOT: &str = "A replay cannot show what the program's own work does to caches, nor when \
+                      it touches its blocks: it writes to each once, when it is allocated.";
+
 /// For a terminal.
 pub fn to_text(fidelity: &Fidelity) -> String {
-    let verdict = match fidelity.holds() {
-        true => "The replay does to the allocator what the program did, within the bounds below.",
-        false => "The replay differs from the program: see the rows marked so.",
-    };
     let mut text = format!(
-        "{}, under {}\n{verdict}\n\n  {:<28}  {:>12}  {:>12}  {:>9}  {}\n",
+        "{}, under {}\n{}\n\n  {:<28}  {:>12}  {:>12}  {:>9}  {}\n",
         fidelity.command.join(" "),
         fidelity.engine,
+        fidelity.verdict(),
         "",
         "recorded",
         "replayed",
         "off",
         "bound"
     );
-    for row in &fidelity.rows {
-        let off = row.off().map_or("?".to_owned(), |off| format!("{:+.1} %", 100.0 * off));
-        let bound = match (row.bound, row.holds()) {
-            (Some(bound), Some(false)) => format!("{:.0} %  DIFFERS", 100.0 * bound),
-            (Some(bound), _) => format!("{:.0} %", 100.0 * bound),
-            (None, _) => "-".to_owned(),
-        };
-        text += &format!(
-            "  {:<28}  {:>12}  {:>12}  {off:>9}  {bound}\n",
-            row.name,
-            human(row.recorded, row.unit),
-            human(row.replayed, row.unit)
-        );
+    for [name, recorded, replayed, off, bound] in fidelity.rows.iter().map(Row::cells) {
+        text += &format!("  {name:<28}  {recorded:>12}  {replayed:>12}  {off:>9}  {bound}\n");
     }
-    text += "\nA replay cannot show what the program's own work does to caches, nor how it touches \
-             its blocks: it writes to each once, when it is allocated.\n";
+    text += &format!("\n{CANNOT}\n");
     for note in &fidelity.notes {
         text += &format!("{note}\n");
     }
     text
+}
+
+/// One HTML file, a section for each: no network, no script.
+pub fn to_html(all: &[Fidelity]) -> String {
+    let mut out = String::new();
+    frame::head(&mut out, "en", "brkpoint: a program and its replay", None);
+    out += "<header>\n<h1>A recorded program and its replay</h1>\n</header>\n";
+    for fidelity in all {
+        out += &format!(
+            "<section>\n<h2>{}, under {}</h2>\n<p class=\"first\">{}</p>\n\
+             <div class=\"scroll\"><table>\n<thead><tr><th></th><th>recorded</th><th>replayed</th>\
+             <th>off</th><th>bound</th></tr></thead>\n<tbody>\n",
+            escape(&fidelity.command.join(" ")),
+            escape(&fidelity.engine),
+            fidelity.verdict(),
+        );
+        for row in &fidelity.rows {
+            let cells = row.cells().map(|cell| format!("<td>{}</td>", escape(&cell)));
+            out += &format!("<tr>{}</tr>\n", cells.concat());
+        }
+        out += "</tbody></table></div>\n";
+        for note in fidelity.notes.iter().map(String::as_str).chain([CANNOT]) {
+            out += &format!("<p>{}</p>\n", escape(note));
+        }
+        out += "</section>\n";
+    }
+    out + "</main>\n</body>\n</html>\n"
 }
 
 #[cfg(test)]
@@ -127,5 +168,7 @@ mod tests {
         assert!(fidelity.holds() && !to_text(&fidelity).contains("DIFFERS"));
         fidelity.rows.push(row(100.0, 200.0, Some(0.03)));
         assert!(!fidelity.holds() && to_text(&fidelity).contains("+100.0 %  3 %  DIFFERS"));
+        let page = to_html(&[fidelity]);
+        assert!(page.contains("<td>+100.0 %</td><td>3 %  DIFFERS</td>"), "{page}");
     }
 }

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use brkpoint_workloads::trace::verify::{self, Checked};
 use brkpoint_workloads::trace::{
-    Action, Call, Closing, Header, Kind, MAX_EVENTS, Next, Part, Problem, Process, Reader, WINDOW,
-    Weaver, Writer,
+    Action, Call, Closing, Header, Kind, MAX_EVENTS, Next, Part, Problem, Process, Reader,
+    Untouched, WINDOW, Weaver, Writer,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -73,11 +73,12 @@ fn weave(deeds: &[(u8, Deed)], times: usize) -> (Vec<u8>, Model, Closing) {
                 let Some(address) = pick(&model, at) else { continue };
                 model.remove(&address);
                 free.push(address);
-                weaver.call(number, now, Call::Freed { address }).unwrap();
+                let resident = at.checked_sub(1).map(|at| at as u64 % 9);
+                weaver.call(number, now, Call::Freed { address, resident }).unwrap();
             }
             Deed::Resize(at, size) => {
                 let Some(old) = pick(&model, at) else { continue };
-                let taken = weaver.take(number, old);
+                let taken = weaver.take(number, old, Some(size % 9));
                 model.remove(&old);
                 let new = if size % 2 == 0 { old } else { address() };
                 if new != old {
@@ -223,16 +224,58 @@ fn blocks_from_elsewhere_are_told_and_left_out() {
     let mut writer = Writer::new(Vec::new(), &header()).expect("writes");
     let mut weaver = Weaver::new(&mut writer, 0);
     let thread = weaver.thread();
-    weaver.call(thread, 1, Call::Freed { address: 0x10 }).unwrap();
-    let taken = weaver.take(thread, 0x20);
+    weaver.call(thread, 1, Call::Freed { address: 0x10, resident: None }).unwrap();
+    let taken = weaver.take(thread, 0x20, None);
     weaver.resized(thread, 2, taken, 0x30, 5).unwrap();
     let again = Call::Allocated { kind: Kind::Malloc, address: 0x30, size: 7, align: 0 };
     weaver.call(thread, 3, again).unwrap();
-    let lost = weaver.take(thread, 0x30);
+    let lost = weaver.take(thread, 0x30, None);
     weaver.forget(lost);
     let closing = weaver.finish().unwrap();
     assert_eq!((closing.foreign, closing.unfreed, closing.events), (2, 1, 2));
     assert_eq!((closing.live_blocks, closing.live_bytes), (1, 7));
+}
+
+#[test]
+fn of_large_blocks_it_is_kept_what_was_not_touched() {
+    let mut writer = Writer::new(Vec::new(), &header()).expect("writes");
+    let mut weaver = Weaver::new(&mut writer, 0);
+    let (one, other) = (weaver.thread(), weaver.thread());
+    let mut now = 0;
+    let mut allocate = |weaver: &mut Weaver<'_, _>, thread, address, size| {
+        now += 1;
+        let call = Call::Allocated { kind: Kind::Malloc, address, size, align: 0 };
+        weaver.call(thread, now, call).unwrap();
+    };
+    // In the end the second thread made the first call: threads are numbered by that.
+    allocate(&mut weaver, other, 0x10_0010, 100);
+    allocate(&mut weaver, one, 0x20_0010, 10 << 12);
+    allocate(&mut weaver, one, 0x30_0010, 8191);
+    allocate(&mut weaver, one, 0x40_0000, 8192);
+    allocate(&mut weaver, one, 0x50_0010, 5 << 12);
+    allocate(&mut weaver, other, 0x60_0010, 7 << 12);
+    for (address, resident) in
+        [(0x10_0010, Some(0)), (0x20_0010, Some(3)), (0x30_0010, Some(0)), (0x40_0000, Some(9))]
+    {
+        weaver.call(other, 9, Call::Freed { address, resident }).unwrap();
+    }
+    let taken = weaver.take(one, 0x50_0010, Some(0));
+    weaver.resized(one, 10, taken, 0x70_0000, 9 << 12).unwrap();
+    weaver.at_the_end(|address, size| match address {
+        0x60_0010 => None,
+        _ => Some(size / 4096 - 2),
+    });
+    weaver.finish().unwrap();
+    let (bytes, _) = writer.finish().unwrap();
+    let told: Vec<(u32, u64, u64)> = check(&bytes)
+        .unwrap()
+        .untouched
+        .iter()
+        .map(|one| (one.thread, one.place, one.pages))
+        .collect();
+    // Whole OS pages: nine of the first, four of the one that was resized, nine of what
+    // it became.
+    assert_eq!(told, [(1, 0, 6), (1, 2, 4), (1, 3, 2)]);
 }
 
 #[test]
@@ -247,6 +290,25 @@ fn files_that_are_no_traces_are_told() {
     let (bytes, ..) = weave(&[(0, Deed::Allocate(1, 0))], 1);
     let longer = [&bytes[..], b"more"].concat();
     assert!(matches!(check(&longer), Err(Problem::Damage(_))));
+}
+
+#[test]
+fn blocks_that_there_are_not_cannot_be_untouched() {
+    let told = |untouched: &[(u32, u64)]| {
+        let mut writer = Writer::new(Vec::new(), &header()).unwrap();
+        let part = Part { last: true, ..Part::default() };
+        writer.part(part, &[Action::malloc(0, 9000), Action::malloc(1, 10)], &[1, 1]).unwrap();
+        let untouched: Vec<Untouched> = untouched
+            .iter()
+            .map(|&(thread, place)| Untouched { thread, place, pages: 1 })
+            .collect();
+        writer.untouched(0, &untouched).unwrap();
+        check(&writer.finish().unwrap().0).map(|checked| checked.untouched.len())
+    };
+    assert_eq!(told(&[(0, 0)]).unwrap(), 1);
+    for bad in [&[(0, 1)][..], &[(1, 0)], &[(0, 0), (0, 0)]] {
+        assert!(matches!(told(bad), Err(Problem::Damage(_))), "{bad:?}");
+    }
 }
 
 #[test]

@@ -1,9 +1,11 @@
 //! Which benchmarks a target has.
 
 use std::fmt;
+use std::path::Path;
 
 use brkpoint_reports::criterion::group_id;
 use brkpoint_workloads::synthetic::{self, Group, Workload};
+use brkpoint_workloads::trace::replay::Options;
 
 use super::Measure;
 use crate::cli::run;
@@ -94,6 +96,10 @@ const THRESHOLD_SCALE: f64 = 0.1;
 const WITH_THRESHOLD: [(&str, &str); 2] =
     [("brkpoint", "mmap_threshold=off"), ("glibc", "mmap_max=0")];
 
+/// The variable that names recorded programs to benchmark too, as `PATH` does; the
+/// directory of `cargo bench` is `benches`.
+const TRACES: &str = "BRKPOINT_BENCH_TRACES";
+
 /// As little of a workload as there is: one block, allocated and freed.
 const START_UP: (&str, f64) = ("pair-16", 1e-9);
 
@@ -117,30 +123,43 @@ pub(super) fn benchmarks(target: Target, quick: bool) -> anyhow::Result<Vec<Benc
         true => workload.group == Group::Tour,
         false => !workload.idles(),
     };
-    let works = synthetic::ALL.iter().filter(usual).map(|w| (w.name, Work::synthetic(w, 1.0)));
+    let ours = synthetic::ALL.iter().filter(usual);
+    let ours = ours.map(|w| (w.name.to_owned(), Work::synthetic(w, 1.0)));
+    let works = ours.chain(traces()?);
     let (name, scale) = START_UP;
     let work = synthetic::find(name).map(|workload| Work::synthetic(workload, scale));
-    let start_up = work.into_iter().map(|work| ("start-up", work));
+    let start_up = work.into_iter().map(|work| ("start-up".to_owned(), work));
     let engines = || run::present(Engines::builtin(), Engines::builtin().usual());
     Ok(match target {
         Target::Workloads => over(Measure::Time, works, &engines()?),
         Target::Syscalls => over(Measure::Syscalls, start_up.chain(works), &engines()?),
         Target::Faults => over(Measure::Faults, start_up.chain(works), &engines()?),
         Target::Fragmentation => {
-            let works = works.filter(|(name, _)| !TINY.contains(name));
+            let works = works.filter(|(name, _)| !TINY.contains(&name.as_str()));
             over(Measure::Fragmentation, works, &engines()?)
         }
         Target::Threshold => against_threshold(quick)?,
     })
 }
 
-fn over<'w>(
+/// The recorded programs that the environment names, by their files' names.
+fn traces() -> anyhow::Result<Vec<(String, Work)>> {
+    let files = std::env::var_os(TRACES).unwrap_or_default();
+    let files = std::env::split_paths(&files).filter(|path| path != Path::new(""));
+    let named = files.map(|path| {
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        Ok((name, Work::trace(&path, Options::default())?))
+    });
+    named.collect()
+}
+
+fn over(
     measure: Measure,
-    works: impl Iterator<Item = (&'w str, Work)>,
+    works: impl Iterator<Item = (String, Work)>,
     arms: &[Arm],
 ) -> Vec<Benchmark> {
-    let of = |(name, work): (&str, Work)| {
-        let group = group_id(measure.name(), measure.unit(), name);
+    let of = |(name, work): (String, Work)| {
+        let group = group_id(measure.name(), measure.unit(), &name);
         let benchmark = move |arm: &Arm| Benchmark {
             measure,
             group: group.clone(),

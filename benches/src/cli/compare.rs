@@ -31,34 +31,10 @@ Examples:
   brkpoint compare -e glibc -e glibc:mmap_threshold=1M,trim_threshold=8M -w straddle
   brkpoint compare -e glibc -e ./libmymalloc.so --json -- xz -k -T2 big.tar")]
 pub struct Arguments {
-    /// Engine, with settings if wanted, or the path of a preload library
-    #[arg(short, long = "engine", value_name = "ENGINE[:KNOB=VALUE,...]")]
-    engine: Vec<String>,
-
     /// Workload of ours (see `brkpoint list`), group:NAME, program:NAME, all, or a trace that
     /// `brkpoint record` made
     #[arg(short, long = "workload", value_name = "NAME|FILE")]
     workload: Vec<String>,
-
-    /// Timed samples of each engine on each workload
-    #[arg(
-        short,
-        long,
-        default_value_t = DEFAULT_ROUNDS,
-        value_parser = values::rounds,
-        allow_negative_numbers = true
-    )]
-    rounds: u32,
-
-    /// Kill a process that runs longer, and record that
-    #[arg(
-        long,
-        value_name = "TIME",
-        default_value = "10m",
-        value_parser = values::duration,
-        allow_hyphen_values = true
-    )]
-    timeout: Duration,
 
     /// How much of each workload of ours; 1 is the usual amount
     #[arg(long, default_value = "1", value_parser = values::scale, allow_negative_numbers = true)]
@@ -72,17 +48,8 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     input: Option<PathBuf>,
 
-    /// Say what differs in the memory calls, from one more counted process each
-    #[arg(long, conflicts_with = "json")]
-    why: bool,
-
-    /// One JSON object a line instead of the table
-    #[arg(long)]
-    json: bool,
-
-    /// Record file to make
-    #[arg(short, long, value_name = "FILE.jsonl")]
-    output: Option<PathBuf>,
+    #[command(flatten)]
+    how: How,
 
     #[command(flatten)]
     service: service::Load,
@@ -92,40 +59,85 @@ pub struct Arguments {
     command: Vec<OsString>,
 }
 
-/// Runs the verb.
-pub fn run(arguments: Arguments) -> anyhow::Result<u8> {
-    let engines = Engines::builtin();
-    let path = arguments.output.clone();
-    let path = path.unwrap_or_else(|| output::default_path("compare", "jsonl"));
-    let works = works(&arguments, &path)?;
-    let arms = arms(engines, &arguments.engine)?;
-    let plan = Plan {
-        arms,
-        works,
-        rounds: arguments.rounds,
-        memory_rounds: arguments.rounds,
-        detail_rounds: arguments.rounds,
-        budget: None,
-        timeout: arguments.timeout,
-        seed: arguments.seed,
-        gate: None,
-    };
-    compared(&plan, &path, arguments.json, arguments.why)
+/// How engines are compared, whatever they run.
+#[derive(Debug, clap::Args)]
+pub struct How {
+    /// Engine, with settings if wanted, or the path of a preload library
+    #[arg(short, long = "engine", value_name = "ENGINE[:KNOB=VALUE,...]")]
+    pub(super) engine: Vec<String>,
+
+    /// Timed samples of each engine on each piece of work
+    #[arg(
+        short,
+        long,
+        default_value_t = DEFAULT_ROUNDS,
+        value_parser = values::rounds,
+        allow_negative_numbers = true
+    )]
+    pub(super) rounds: u32,
+
+    /// Kill a process that runs longer, and record that
+    #[arg(
+        long,
+        value_name = "TIME",
+        default_value = "10m",
+        value_parser = values::duration,
+        allow_hyphen_values = true
+    )]
+    pub(super) timeout: Duration,
+
+    /// Say what differs in the memory calls, from one more counted process each
+    #[arg(long, conflicts_with = "json")]
+    pub(super) why: bool,
+
+    /// One JSON object a line instead of the table
+    #[arg(long)]
+    pub(super) json: bool,
+
+    /// Record file to make
+    #[arg(short, long, value_name = "FILE.jsonl")]
+    pub(super) output: Option<PathBuf>,
 }
 
-/// Runs `plan`, leaving its records in `path`, and prints how its engines compare.
-pub(super) fn compared(plan: &Plan, path: &Path, json: bool, asks_why: bool) -> anyhow::Result<u8> {
-    let outcome = run::run(plan, path)?;
-    let report = brkpoint_reports::analyse(&Records::from_lines(outcome.lines));
-    output::print(&if json {
-        report.to_json_lines()
-    } else {
-        report.to_text(output::width(), output::coloured()) + &spellings(&plan.arms)
-    })?;
-    if asks_why && !outcome.interrupted {
-        output::print(&why(plan)?)?;
+/// Runs the verb.
+pub fn run(arguments: Arguments) -> anyhow::Result<u8> {
+    let path = arguments.how.records("compare");
+    let works = works(&arguments, &path)?;
+    arguments.how.compare(works, arguments.seed, &path)
+}
+
+impl How {
+    /// Where the records go that `verb` makes.
+    pub(super) fn records(&self, verb: &str) -> PathBuf {
+        self.output.clone().unwrap_or_else(|| output::default_path(verb, "jsonl"))
     }
-    run::finish(&report, outcome.interrupted, path)
+
+    /// Runs `works` under the engines, leaving the records in `path`, and prints how they
+    /// compare.
+    pub(super) fn compare(&self, works: Vec<Work>, seed: u64, path: &Path) -> anyhow::Result<u8> {
+        let plan = Plan {
+            arms: arms(Engines::builtin(), &self.engine)?,
+            works,
+            rounds: self.rounds,
+            memory_rounds: self.rounds,
+            detail_rounds: self.rounds,
+            budget: None,
+            timeout: self.timeout,
+            seed,
+            gate: None,
+        };
+        let outcome = run::run(&plan, path)?;
+        let report = brkpoint_reports::analyse(&Records::from_lines(outcome.lines));
+        output::print(&if self.json {
+            report.to_json_lines()
+        } else {
+            report.to_text(output::width(), output::coloured()) + &spellings(&plan.arms)
+        })?;
+        if self.why && !outcome.interrupted {
+            output::print(&why(&plan)?)?;
+        }
+        run::finish(&report, outcome.interrupted, path)
+    }
 }
 
 /// What the memory calls of each engine tell, beside those of the reference.

@@ -63,9 +63,9 @@ pub struct Arguments {
     #[arg(long, value_name = "NAME")]
     package: Option<String>,
 
-    /// Workload of ours (see `brkpoint list`); if none and no command is given: four that
-    /// vary little
-    #[arg(short, long = "workload", value_name = "NAME")]
+    /// Workload of ours (see `brkpoint list`), or a trace that `brkpoint record` made; if none
+    /// and no command is given: four that vary little
+    #[arg(short, long = "workload", value_name = "NAME|FILE")]
     workload: Vec<String>,
 
     /// How much of each workload of ours; 1 is what a gate usually takes, and more varies

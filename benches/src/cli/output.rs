@@ -1,8 +1,8 @@
 //! Where results go: standard output, and files under `target/brkpoint`.
 
 use std::fmt::Display;
-use std::fs;
-use std::io::{self, IsTerminal, Write};
+use std::fs::{self, File};
+use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -55,25 +55,43 @@ pub fn default_path(verb: &str, extension: &str) -> PathBuf {
     Path::new("target/brkpoint").join(format!("{verb}-{now}-{}.{extension}", std::process::id()))
 }
 
-/// Writes `text` to `path` by way of a neighbour, so that a reader never sees half of it.
+/// Writes `text` to `path`, as [`make`] does.
 pub fn write(path: &Path, text: &str) -> anyhow::Result<()> {
-    let written = || -> io::Result<()> {
-        // Through a link, and into a pipe or a device, which must not be replaced.
-        let path = &path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        if fs::metadata(path).is_ok_and(|there| !there.is_file()) {
-            return fs::write(path, text);
-        }
-        let parent = match path.parent() {
-            Some(parent) if parent != Path::new("") => parent,
-            _ => Path::new("."),
-        };
-        fs::create_dir_all(parent)?;
-        let mut file = tempfile::Builder::new()
-            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
-            .tempfile_in(parent)?;
-        file.write_all(text.as_bytes())?;
-        file.persist(path)?;
-        Ok(())
+    make(path, |out| Ok(out.write_all(text.as_bytes())?))
+}
+
+/// Makes the file `path` by way of a neighbour, so that a reader never sees half of it.
+pub fn make<T>(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    let at = || format!("cannot write {}", path.display());
+    // Through a link, and into a pipe or a device, which must not be replaced.
+    let path = &path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let written = |file: &File| {
+        let mut out = BufWriter::with_capacity(1 << 20, file);
+        let value = write(&mut out)?;
+        out.flush().with_context(at)?;
+        Ok(value)
     };
-    written().with_context(|| format!("cannot write {}", path.display()))
+    if fs::metadata(path).is_ok_and(|there| !there.is_file()) {
+        return written(&File::options().write(true).open(path).with_context(at)?);
+    }
+    let parent = parent(path);
+    fs::create_dir_all(parent).with_context(at)?;
+    let file = tempfile::Builder::new()
+        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
+        .tempfile_in(parent)
+        .with_context(at)?;
+    let value = written(file.as_file())?;
+    file.persist(path).with_context(at)?;
+    Ok(value)
+}
+
+/// The directory in which `path` is.
+pub fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    }
 }

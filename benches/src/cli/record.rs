@@ -1,8 +1,7 @@
 //! `brkpoint record`: what a program asks of its allocator, as a file.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
-use std::io::BufWriter;
+use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
@@ -100,6 +99,8 @@ pub fn run(arguments: Arguments) -> anyhow::Result<u8> {
     let status = signals.wait(&mut child, arguments.time)?;
     if let (Some(time), None) = (arguments.time, status) {
         session.time_is_over(time.as_secs().max(1));
+        // Threads that were at it copy the window that they had begun to.
+        thread::sleep(Duration::from_millis(50));
     }
     session.end();
     let made = make(&parts.path, target, words, here);
@@ -155,10 +156,7 @@ struct Parts {
 impl Parts {
     /// A new one beside the trace, since there is room for that.
     fn beside(target: &Path) -> anyhow::Result<Parts> {
-        let parent = match target.parent() {
-            Some(parent) if parent != Path::new("") => parent,
-            _ => Path::new("."),
-        };
+        let parent = output::parent(target);
         fs::create_dir_all(parent).with_context(|| format!("cannot make {}", parent.display()))?;
         ensure!(!target.is_dir(), "{} is a directory", target.display());
         let path = tempfile::Builder::new()
@@ -220,19 +218,9 @@ fn make(
         lost: recording.lost,
         processes: std::mem::take(&mut processes),
     };
-    let parent = match target.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        _ => Path::new("."),
-    };
-    let file = tempfile::Builder::new()
-        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
-        .tempfile_in(parent)
-        .with_context(|| format!("cannot write into {}", parent.display()))?;
-    let out = BufWriter::with_capacity(1 << 20, File::options().write(true).open(file.path())?);
-    let (_, closings) = recording.join(out, header.clone())?;
-    let bytes = file.as_file().metadata()?.len();
-    file.persist(target).with_context(|| format!("cannot write {}", target.display()))?;
-    Ok(Made { bytes, header, processes: closings })
+    let processes = output::make(target, |out| Ok(recording.join(out, header.clone())?.1))?;
+    let bytes = fs::metadata(target).map_or(0, |made| made.len());
+    Ok(Made { bytes, header, processes })
 }
 
 impl Made {

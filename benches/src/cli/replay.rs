@@ -1,15 +1,15 @@
 //! `brkpoint replay`: a recorded program under any engine.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
-use brkpoint_reports::fidelity as shown;
+use brkpoint_reports::fidelity::{self as shown, Fidelity};
 use brkpoint_workloads::trace::replay::{Options, Touch};
 
-use super::{BAD, compare, output, run, values};
+use super::compare::{self, How};
+use super::{BAD, output, run};
 use crate::engine::Engines;
 use crate::fidelity::{self, Lab};
-use crate::plan::{DEFAULT_ROUNDS, Plan, Work};
+use crate::plan::Work;
 
 /// Replay a recorded program under engines, and compare them.
 ///
@@ -21,7 +21,7 @@ use crate::plan::{DEFAULT_ROUNDS, Plan, Work};
 Examples:
   brkpoint replay git.trace
   brkpoint replay git.trace -e glibc -e glibc:mmap_threshold=1M,trim_threshold=8M
-  brkpoint replay git.trace --fidelity
+  brkpoint replay git.trace --fidelity -o git.html
   brkpoint replay server.trace --gaps --process 2 -e glibc -e jemalloc --rounds 20
 
 A replay shows what the allocator does: its time, its system calls, the faults and
@@ -34,64 +34,36 @@ pub struct Arguments {
     #[arg(value_name = "FILE")]
     trace: PathBuf,
 
-    /// Engine, with settings if wanted, or the path of a preload library
-    #[arg(short, long = "engine", value_name = "ENGINE[:KNOB=VALUE,...]")]
-    engine: Vec<String>,
-
     /// Which process of the trace, from 0
     #[arg(long, value_name = "N")]
     process: Option<u32>,
 
-    /// What is written to each block: nothing, its first word and a byte of each
-    /// further OS page, or all of it
-    #[arg(long, value_name = "none|pages|all", default_value = "pages", value_parser = touch)]
+    /// What is written to each block: nothing; its first word and a byte of each
+    /// further OS page, of those that the program had touched, or of all; or all of it
+    #[arg(
+        long,
+        value_name = "none|recorded|pages|all",
+        default_value = "recorded",
+        value_parser = touch
+    )]
     touch: Touch,
 
     /// Run the recorded command once more, and compare the replay with it under each
-    /// engine (by default glibc): system calls, faults, memory
-    #[arg(long, conflicts_with_all = ["why", "output"])]
+    /// engine (by default glibc): system calls, faults, memory; -o FILE.html makes a page
+    #[arg(long, conflicts_with = "why")]
     fidelity: bool,
 
     /// Make each call when it was made, not as soon as possible
     #[arg(long)]
     gaps: bool,
 
-    /// Timed samples of each engine
-    #[arg(
-        short,
-        long,
-        default_value_t = DEFAULT_ROUNDS,
-        value_parser = values::rounds,
-        allow_negative_numbers = true
-    )]
-    rounds: u32,
-
-    /// Kill a process that runs longer, and record that
-    #[arg(
-        long,
-        value_name = "TIME",
-        default_value = "10m",
-        value_parser = values::duration,
-        allow_hyphen_values = true
-    )]
-    timeout: Duration,
-
-    /// Say what differs in the memory calls, from one more counted process each
-    #[arg(long, conflicts_with = "json")]
-    why: bool,
-
-    /// One JSON object a line instead of the table
-    #[arg(long)]
-    json: bool,
-
-    /// Record file to make
-    #[arg(short, long, value_name = "FILE.jsonl")]
-    output: Option<PathBuf>,
+    #[command(flatten)]
+    how: How,
 }
 
 fn touch(text: &str) -> Result<Touch, String> {
     let known = Touch::ALL.into_iter().find(|touch| touch.name() == text);
-    known.ok_or_else(|| "expected none, pages or all".to_owned())
+    known.ok_or_else(|| "expected none, recorded, pages or all".to_owned())
 }
 
 /// Runs the verb.
@@ -99,36 +71,28 @@ pub fn run(arguments: Arguments) -> anyhow::Result<u8> {
     let options =
         Options { process: arguments.process, touch: arguments.touch, gaps: arguments.gaps };
     if arguments.fidelity {
-        let specs = match arguments.engine.is_empty() {
+        let specs = match arguments.how.engine.is_empty() {
             true => vec!["glibc".to_owned()],
-            false => arguments.engine,
+            false => arguments.how.engine,
         };
         let arms = compare::arms(Engines::builtin(), &specs)?;
         let (executable, stop) = (run::executable()?, run::stop_on_signals()?);
-        let (timeout, mut bad) = (arguments.timeout, false);
+        let (timeout, mut all) = (arguments.how.timeout, Vec::new());
         for arm in &arms {
             let lab = Lab { executable: &executable, stop: &stop, timeout };
             let fidelity = fidelity::compare(&arguments.trace, options, arm, lab)?;
-            bad |= !fidelity.holds();
-            output::print(&match arguments.json {
+            output::print(&match arguments.how.json {
                 true => serde_json::to_string(&fidelity)? + "\n",
                 false => shown::to_text(&fidelity),
             })?;
+            all.push(fidelity);
         }
-        return Ok(if bad { BAD } else { 0 });
+        if let Some(page) = &arguments.how.output {
+            output::write(page, &shown::to_html(&all))?;
+            output::tell(format_args!("The page: {}", page.display()));
+        }
+        return Ok(if all.iter().all(Fidelity::holds) { 0 } else { BAD });
     }
     let work = Work::trace(&arguments.trace, options)?;
-    let plan = Plan {
-        arms: compare::arms(Engines::builtin(), &arguments.engine)?,
-        works: vec![work],
-        rounds: arguments.rounds,
-        memory_rounds: arguments.rounds,
-        detail_rounds: 0,
-        budget: None,
-        timeout: arguments.timeout,
-        seed: 1,
-        gate: None,
-    };
-    let path = arguments.output.unwrap_or_else(|| output::default_path("replay", "jsonl"));
-    compare::compared(&plan, &path, arguments.json, arguments.why)
+    arguments.how.compare(vec![work], 1, &arguments.how.records("replay"))
 }

@@ -1,7 +1,7 @@
 //! `brkpoint trace`: what is in a trace, a part of it, another tool's.
 
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Write};
+use std::io::BufReader;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -107,15 +107,10 @@ pub fn run(arguments: Arguments) -> anyhow::Result<u8> {
                 target.canonicalize().is_ok_and(|it| path.canonicalize().is_ok_and(|p| p == it));
             ensure!(!same, "{} is the trace that is read", target.display());
             let reader = profile::open(path).with_context(at)?;
-            let mut cut = None;
-            make(target, |out| {
-                cut = Some(profile::cut(reader, process, &filter, out)?);
-                Ok(())
-            })?;
-            if let Some((closing, damage)) = cut {
-                problem = problem.or(damage);
-                output::tell(format_args!("{}: {} events", target.display(), closing.events));
-            }
+            let (closing, damage) =
+                output::make(target, |out| Ok(profile::cut(reader, process, &filter, out)?))?;
+            problem = problem.or(damage);
+            output::tell(format_args!("{}: {} events", target.display(), closing.events));
         }
         page => {
             let profile = profile::profile(path, process, &filter).with_context(at)?;
@@ -140,26 +135,6 @@ pub fn run(arguments: Arguments) -> anyhow::Result<u8> {
     })
 }
 
-/// Writes a file by way of a neighbour.
-fn make(
-    target: &Path,
-    write: impl FnOnce(&mut dyn Write) -> anyhow::Result<()>,
-) -> anyhow::Result<()> {
-    let parent = match target.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        _ => Path::new("."),
-    };
-    let file = tempfile::Builder::new()
-        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
-        .tempfile_in(parent)
-        .with_context(|| format!("cannot write into {}", parent.display()))?;
-    let mut out = BufWriter::with_capacity(1 << 20, file.as_file());
-    write(&mut out).and_then(|()| Ok(out.flush()?))?;
-    drop(out);
-    file.persist(target).with_context(|| format!("cannot write {}", target.display()))?;
-    Ok(())
-}
-
 fn import(path: &Path, format: Format, target: &Path) -> anyhow::Result<()> {
     let text = File::open(path).with_context(|| path.display().to_string())?;
     let name = path.display().to_string();
@@ -169,13 +144,12 @@ fn import(path: &Path, format: Format, target: &Path) -> anyhow::Result<()> {
         processes: vec![process],
         ..Header::default()
     };
-    let mut events = 0;
-    make(target, |out| {
+    let events = output::make(target, |out| {
         let mut writer = Writer::new(out, &header)?;
         let closing = format.import(BufReader::new(text), &mut writer);
-        events = closing.with_context(|| path.display().to_string())?.events;
+        let events = closing.with_context(|| path.display().to_string())?.events;
         writer.finish()?;
-        Ok(())
+        Ok(events)
     })?;
     if events == 0 {
         bail!(

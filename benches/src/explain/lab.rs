@@ -122,6 +122,7 @@ impl<'a> Lab<'a> {
             library: arm.library.clone(),
             tracer: Tracer::Auto,
             inside: None,
+            heap_faults: false,
             leash: None,
         };
         let observed = supervise::run(&launch, pass, self.stop)?;

@@ -33,13 +33,28 @@ impl Call {
     }
 }
 
+/// A memory call and its arguments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Memory {
+    pub(super) call: Call,
+    /// The length; for `brk`, the break asked for; for `mremap`, the new length.
+    pub(super) length: u64,
+    /// Where it begins; for `mmap`, a hint.
+    pub(super) start: u64,
+    /// For `mremap`, the old length.
+    pub(super) old: u64,
+    /// An `mmap` as allocators make it for a block: private, anonymous, readable and
+    /// writable, wherever there is room.
+    pub(super) block: bool,
+    /// What is in `start..start + length` is lost.
+    pub(super) discards: bool,
+}
+
 /// A watched call, as far as it matters here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Event {
-    /// A memory call with its length argument; for `brk`, the break asked for. For
-    /// `mremap` also the old length. Whether it is an `mmap` as allocators make it for
-    /// a block: private, anonymous, readable and writable, wherever there is room.
-    Memory(Call, u64, u64, bool),
+    /// A memory call.
+    Memory(Memory),
     /// What is counted from here on belongs to this phase.
     Marker(u32),
     /// The process is about to become another program.
@@ -122,9 +137,20 @@ pub(super) fn classify(audit_arch: u32, number: u32, args: &[u64; 6]) -> Option<
             const PROTECTION: u64 = (libc::PROT_READ | libc::PROT_WRITE) as u64;
             const FLAGS: u64 = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS) as u64;
             let block = args[0] == 0 && args[2] == PROTECTION && args[3] == FLAGS;
-            let length = args.get(argument).copied().unwrap_or(0);
-            let old = if call == Call::Mremap { args[1] } else { 0 };
-            Some(Event::Memory(call, length, old, call == Call::Mmap && block))
+            let discards = match call {
+                Call::Munmap => true,
+                Call::Mmap => args[3] & libc::MAP_FIXED as u64 != 0,
+                Call::Madvise => args[2] == libc::MADV_DONTNEED as u64,
+                Call::Brk | Call::Mremap | Call::Mprotect => false,
+            };
+            Some(Event::Memory(Memory {
+                call,
+                length: args.get(argument).copied().unwrap_or(0),
+                start: args[0],
+                old: if call == Call::Mremap { args[1] } else { 0 },
+                block: call == Call::Mmap && block,
+                discards,
+            }))
         }
         Kind::Marker => (args[0] as u32 == MAGIC).then_some(Event::Marker(args[1] as u32)),
         Kind::Exec => Some(Event::Exec),

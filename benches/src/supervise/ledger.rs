@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 
 use brkpoint_worker::marker::{MEASURED, UNMARKED};
 
-use super::calls::{Call, Event};
+use super::calls::{Call, Event, Memory};
+use super::heap_faults::HeapFaults;
 use super::held::Held;
 use super::image::{Image, Images, Library};
 use super::inside::Inside;
@@ -51,6 +52,9 @@ pub struct Syscalls {
     /// Most bytes that the measured phase had mapped, or its heap grown by, at one
     /// moment.
     pub peak_footprint: u64,
+    /// Minor faults on the memory that the measured phase had from these calls, where
+    /// that was asked for.
+    pub heap_faults: Option<u64>,
 }
 
 impl Syscalls {
@@ -74,6 +78,8 @@ pub(super) struct Ledger {
     /// Where threads say that they are in a call, what is called there is of the
     /// measured phase, and nothing else.
     inside: Option<Inside>,
+    /// Where they are asked for.
+    heap_faults: Option<HeapFaults>,
     /// Bytes mapped in the measured phase, and not unmapped.
     footprint: i64,
     syscalls: Syscalls,
@@ -99,12 +105,18 @@ pub(super) struct Totals {
 }
 
 impl Ledger {
-    pub(super) fn new(main: Pid, library: Option<Library>, inside: Option<Inside>) -> Ledger {
+    pub(super) fn new(
+        main: Pid,
+        library: Option<Library>,
+        inside: Option<Inside>,
+        heap_faults: bool,
+    ) -> Ledger {
         let mut syscalls = Syscalls::default();
         syscalls.phases.insert(0, Counts::default());
         Ledger {
             phase: UNMARKED,
             inside,
+            heap_faults: heap_faults.then(HeapFaults::default),
             footprint: 0,
             syscalls,
             images: Images::new(main, library),
@@ -119,26 +131,13 @@ impl Ledger {
     /// `thread` is stopped at the entry of a watched call.
     pub(super) fn stopped(&mut self, thread: Pid, event: Event) {
         match event {
-            Event::Memory(call, argument, old, block) => {
-                self.images.call(thread);
-                self.calls += 1;
-                if let Some(inside) = &self.inside {
-                    self.phase = if inside.has(thread) { MEASURED } else { UNMARKED };
+            Event::Memory(memory) => self.memory(thread, memory),
+            Event::Marker(phase) => {
+                if let Some(faults) = &mut self.heap_faults {
+                    faults.phase(thread, phase == MEASURED);
                 }
-                let (bytes, change) = self.bytes(thread, call, argument, old);
-                if self.phase == MEASURED {
-                    self.footprint = self.footprint.saturating_add(change);
-                    let peak = &mut self.syscalls.peak_footprint;
-                    *peak = (*peak).max(u64::try_from(self.footprint).unwrap_or_default());
-                }
-                match call {
-                    Call::Mmap if block => self.syscalls.held.map(argument),
-                    Call::Munmap => self.syscalls.held.unmap(argument, self.calls),
-                    _ => {}
-                }
-                self.syscalls.phases.entry(self.phase).or_default().add(call, bytes);
+                self.phase = phase;
             }
-            Event::Marker(phase) => self.phase = phase,
             Event::Exec if !self.started => self.start(thread),
             Event::Exec => {
                 if let Some(process) = self.leaving(thread) {
@@ -149,6 +148,30 @@ impl Ledger {
                 self.leaving(thread);
             }
         }
+    }
+
+    fn memory(&mut self, thread: Pid, memory: Memory) {
+        let Memory { call, length, block, .. } = memory;
+        self.images.call(thread);
+        self.calls += 1;
+        if let Some(inside) = &self.inside {
+            self.phase = if inside.has(thread) { MEASURED } else { UNMARKED };
+        }
+        if let Some(faults) = &mut self.heap_faults {
+            faults.call(thread, &memory, self.phase == MEASURED);
+        }
+        let (bytes, change) = self.bytes(thread, &memory);
+        if self.phase == MEASURED {
+            self.footprint = self.footprint.saturating_add(change);
+            let peak = &mut self.syscalls.peak_footprint;
+            *peak = (*peak).max(u64::try_from(self.footprint).unwrap_or_default());
+        }
+        match call {
+            Call::Mmap if block => self.syscalls.held.map(length),
+            Call::Munmap => self.syscalls.held.unmap(length, self.calls),
+            _ => {}
+        }
+        self.syscalls.phases.entry(self.phase).or_default().add(call, bytes);
     }
 
     /// The first exec is the launched program's own: what is there before it is
@@ -163,6 +186,9 @@ impl Ledger {
     /// A last look at a process that may be about to give up its memory; its id.
     /// (If only one of its threads ends, the look does no harm.)
     fn leaving(&mut self, thread: Pid) -> Option<Pid> {
+        if let Some(faults) = &mut self.heap_faults {
+            faults.look(thread);
+        }
         let status = process::status(thread)?;
         self.peak_rss_bytes = self.peak_rss_bytes.max(status.peak_rss_bytes);
         self.images.look(thread, status.process);
@@ -171,20 +197,21 @@ impl Ledger {
 
     /// The bytes that a call is counted with, and those by which it changes what is
     /// mapped.
-    fn bytes(&mut self, thread: Pid, call: Call, argument: u64, old: u64) -> (u64, i64) {
+    fn bytes(&mut self, thread: Pid, memory: &Memory) -> (u64, i64) {
+        let &Memory { call, length, old, .. } = memory;
         let pages = |bytes: u64| {
             let whole = bytes.checked_next_multiple_of(self.os_page);
             whole.and_then(|whole| i64::try_from(whole).ok()).unwrap_or_default()
         };
         match call {
             Call::Brk => {
-                let change = self.growth(thread, argument);
+                let change = self.growth(thread, length);
                 (u64::try_from(change).unwrap_or_default(), change)
             }
-            Call::Mmap => (argument, pages(argument)),
-            Call::Munmap => (argument, -pages(argument)),
-            Call::Mremap => (argument, pages(argument) - pages(old)),
-            Call::Madvise | Call::Mprotect => (argument, 0),
+            Call::Mmap => (length, pages(length)),
+            Call::Munmap => (length, -pages(length)),
+            Call::Mremap => (length, pages(length) - pages(old)),
+            Call::Madvise | Call::Mprotect => (length, 0),
         }
     }
 
@@ -210,7 +237,8 @@ impl Ledger {
         self.images.look_round();
     }
 
-    pub(super) fn finish(self) -> Totals {
+    pub(super) fn finish(mut self) -> Totals {
+        self.syscalls.heap_faults = self.heap_faults.map(HeapFaults::finish);
         let (images, unseen) = self.images.finish();
         Totals {
             syscalls: self.syscalls,

@@ -5,7 +5,8 @@
 //!    │              watch     serves the instrument, keeps the time, samples RSS (rss)
 //!    │                └─ seccomp (notifications) or trace (ptrace) ─┐
 //!    │                   calls: which system calls                  ├─ ledger: counts, bytes,
-//!    │                   process: what /proc tells                  │  peak, image(s)
+//!    │                   process: what /proc tells                  │  peak, image(s),
+//!    │                                                              │  heap_faults
 //!  fork                                                             ┘
 //!    ├─ keeper      holds the tree: reaps all of it, kills all of it, also when
 //!    │    │         the harness has died; talks through the board and one socket
@@ -38,6 +39,7 @@ mod calls;
 mod capture;
 mod child;
 mod error;
+mod heap_faults;
 mod held;
 mod image;
 mod inside;
@@ -102,6 +104,9 @@ pub struct Launch {
     /// A file in which threads say that they are in a call of the malloc family:
     /// then only calls made there are of the measured phase.
     pub inside: Option<PathBuf>,
+    /// Count the minor faults on the measured phase's memory, in the counts pass: each
+    /// memory call then takes long.
+    pub heap_faults: bool,
     /// For a program that another thread ends.
     pub leash: Option<Leash>,
 }

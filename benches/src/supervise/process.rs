@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Read;
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 use super::sys::Pid;
@@ -88,6 +89,53 @@ pub(super) fn executable(thread: Pid) -> Option<PathBuf> {
 /// All of `/proc/<pid>/maps`; empty for a zombie.
 pub(super) fn maps(thread: Pid) -> Option<Vec<u8>> {
     fs::read(format!("/proc/{thread}/maps")).ok()
+}
+
+/// The mappings of no file that are a process's own, ascending: that of `brk`, and
+/// all others but stacks.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Anonymous {
+    pub(super) heap: Vec<(u64, u64)>,
+    pub(super) others: Vec<(u64, u64)>,
+}
+
+pub(super) fn anonymous(process: Pid) -> Option<Anonymous> {
+    let text = maps(process)?;
+    let mut found = Anonymous::default();
+    for line in text.split(|&b| b == b'\n').filter(|line| !line.is_empty()) {
+        let mut fields = line.split(|&b| b == b' ').filter(|field| !field.is_empty());
+        let (access, inode, name) = (fields.nth(1)?, fields.nth(2)?, fields.next());
+        if access.last() != Some(&b'p') || inode != b"0" {
+            continue;
+        }
+        match name {
+            Some(b"[heap]") => found.heap.push(range(line)?),
+            None => found.others.push(range(line)?),
+            Some(name) if name.starts_with(b"[anon") => found.others.push(range(line)?),
+            Some(_) => {}
+        }
+    }
+    Some(found)
+}
+
+/// OS pages of `ranges` that are there: each was faulted in.
+pub(super) fn present(process: Pid, ranges: &[(u64, u64)], os_page: u64) -> Option<u64> {
+    /// Bits of a page that is in memory, or was and is in swap.
+    const PRESENT: u64 = 1 << 63 | 1 << 62;
+    let file = fs::File::open(format!("/proc/{process}/pagemap")).ok()?;
+    let mut words = [0; 8 << 10];
+    let mut count = 0;
+    for &(begin, end) in ranges {
+        let (mut at, end) = (begin / os_page * 8, end.div_ceil(os_page) * 8);
+        while at < end {
+            let most = words.len().min((end - at) as usize);
+            let got = file.read_at(&mut words[..most], at).ok().filter(|got| *got > 0)?;
+            let word = |bytes: &[u8]| u64::from_ne_bytes(bytes.try_into().expect("eight bytes"));
+            count += words[..got].chunks_exact(8).filter(|it| word(it) & PRESENT != 0).count();
+            at += got as u64;
+        }
+    }
+    Some(count as u64)
 }
 
 /// The environment that the program was started with, NUL after each variable.

@@ -78,7 +78,10 @@ pub(super) fn watch(
             instrument = match watch.hear_child()? {
                 Heard::Listener(listener, main) => {
                     seccomp::wake_on_one_cpu(&listener);
-                    notified = Some((listener, Ledger::new(main, library, inside.take())));
+                    notified = Some((
+                        listener,
+                        Ledger::new(main, library, inside.take(), launch.heap_faults),
+                    ));
                     Instrument::Notify
                 }
                 Heard::Waiting(_, reason) if plan.tracer == Tracer::Notify => {
@@ -87,7 +90,7 @@ pub(super) fn watch(
                 }
                 Heard::Waiting(main, reason) => {
                     let (attached, is_attached) = mpsc::channel();
-                    let ledger = Ledger::new(main, library, inside.take());
+                    let ledger = Ledger::new(main, library, inside.take(), launch.heap_faults);
                     let thread = scope.spawn(move || trace::trace(main, ledger, attached));
                     let answer =
                         is_attached.recv().expect("the tracer answers before anything else");

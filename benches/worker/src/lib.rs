@@ -4,8 +4,9 @@
 //!
 //! - `worker run NAME --pass time|counts|memory|latency|layout --seed S --scale X`
 //!   runs a workload and prints an [`Answer`] as one JSON line
-//! - `worker replay FILE --pass time|counts|memory --process N --touch none|pages|all
-//!   --gaps on|off` does so for a trace
+//! - `worker replay FILE --pass time|counts|memory --process N --touch none|recorded|pages|all
+//!   --gaps on|off` does so for a trace, ahead of `main`, before anything has been
+//!   allocated
 //! - `worker touch PAGES --pass P` does so for a run of fresh OS pages: the
 //!   control whose faults are known beforehand
 //! - `worker probe [SYMBOL]...` prints an [`Identity`]: which objects answer for
@@ -26,19 +27,20 @@ mod layout;
 pub mod marker;
 mod memory;
 mod region;
+mod replay;
 mod residence;
 mod steps;
 
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::str::FromStr;
 
 use brkpoint_reports::record::Pass;
 use brkpoint_workloads::synthetic::{self, Latencies, Ledger, Observer, Outcome};
-use brkpoint_workloads::trace::replay::{self, Touch as Touching};
+use brkpoint_workloads::trace::replay::Options as Replaying;
 use serde::Serialize;
 
 use answer::Instrument;
@@ -47,6 +49,7 @@ pub use check::{Judgement, STORM};
 pub use identity::{Accounts, Identity, Inside, Linked, VersionSymbol};
 use layout::Surveyor;
 use memory::Sampler;
+pub use replay::replay_ahead_of_main;
 
 /// The first argument that makes this program a worker.
 pub const VERB: &str = "worker";
@@ -62,8 +65,8 @@ pub fn run_arguments(name: &str, pass: Pass, seed: u64, scale: f64) -> Vec<OsStr
 
 /// The arguments of this program that make it replay a trace under the instrument
 /// of `pass`.
-pub fn replay_arguments(trace: &Path, pass: Pass, options: replay::Options) -> Vec<OsString> {
-    let mut arguments: Vec<OsString> = [VERB, "replay"].map(OsString::from).into();
+pub fn replay_arguments(trace: &Path, pass: Pass, options: Replaying) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = [VERB, replay::REPLAY].map(OsString::from).into();
     arguments.push(trace.into());
     let gaps = if options.gaps { "on" } else { "off" };
     let words = ["--pass", pass.name(), "--touch", options.touch.name(), "--gaps", gaps];
@@ -167,11 +170,6 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
 }
 
 fn dispatch(arguments: impl Iterator<Item = OsString>) -> Result<(), String> {
-    let mut arguments = arguments.peekable();
-    if arguments.next_if(|first| first == "replay").is_some() {
-        let trace = arguments.next().ok_or("a trace is missing")?;
-        return print(&replay(trace.into(), arguments)?);
-    }
     let mut words = arguments
         .map(|word| word.into_string().map_err(|word| format!("{} is not UTF-8", word.display())));
     let mut word = |what: &str| words.next().unwrap_or_else(|| Err(format!("{what} is missing")));
@@ -195,46 +193,14 @@ fn dispatch(arguments: impl Iterator<Item = OsString>) -> Result<(), String> {
                 None => print(&measure(options.pass, &mut prepared)?),
             }
         }
+        replay::REPLAY => Err(match identity::linked() {
+            Some(Linked { name, .. }) => {
+                format!("a trace is replayed by malloc, and {name} is linked as Rust's heap")
+            }
+            None => "a trace is replayed ahead of main".to_owned(),
+        }),
         other => Err(format!("{other:?} is none of run, replay, touch, probe, check")),
     }
-}
-
-/// Replays a trace, the path of which may be any.
-fn replay(trace: PathBuf, arguments: impl Iterator<Item = OsString>) -> Result<Answer, String> {
-    if let Some(linked) = identity::linked() {
-        let name = linked.name;
-        return Err(format!("a trace is replayed by malloc, and {name} is linked as Rust's heap"));
-    }
-    let (mut pass, mut options) = (Pass::Time, replay::Options::default());
-    let mut words = arguments
-        .map(|word| word.into_string().map_err(|word| format!("{} is not UTF-8", word.display())));
-    while let Some(option) = words.next().transpose()? {
-        let value = words.next().unwrap_or(Err(format!("{option} lacks its value")))?;
-        match option.as_str() {
-            "--pass" => pass = pass_named(&value)?,
-            "--process" => options.process = Some(number(&value)?),
-            "--gaps" => options.gaps = value == "on",
-            "--touch" => {
-                let known = Touching::ALL.into_iter().find(|touch| touch.name() == value);
-                options.touch = known.ok_or(format!("{value:?} is none of none, pages, all"))?;
-            }
-            _ => return Err(format!("unknown option {option:?}")),
-        }
-    }
-    if !Pass::OF_COMMANDS.contains(&pass) {
-        return Err(format!("a trace is replayed in no pass {:?}", pass.name()));
-    }
-    let mut prepared = replay::Prepared::new(&trace, options).map_err(|error| error.to_string())?;
-    let mut answer = measure(pass, &mut prepared)?;
-    if prepared.not_granted() > 0 {
-        answer.notes.push(format!(
-            "{} requests that were granted when this was recorded were not granted here",
-            prepared.not_granted()
-        ));
-    }
-    let (blocks, bytes) = prepared.live();
-    (answer.live_blocks, answer.live_bytes) = (Some(blocks), Some(bytes));
-    Ok(answer)
 }
 
 /// What follows the workload's name.
@@ -268,7 +234,7 @@ fn number<T: FromStr<Err: Display>>(text: &str) -> Result<T, String> {
 
 fn pass_named(name: &str) -> Result<Pass, String> {
     let found = Pass::ALL.into_iter().find(|pass| pass.name() == name);
-    found.ok_or(format!("{name:?} is none of time, counts, memory, latency, layout"))
+    found.ok_or_else(|| format!("{name:?} is none of time, counts, memory, latency, layout"))
 }
 
 /// What a region can hold.
@@ -312,24 +278,6 @@ impl Work for synthetic::Prepared {
 
     fn run_clocked(&mut self, latencies: &Latencies) -> Outcome {
         self.run_clocked(latencies)
-    }
-}
-
-impl Work for replay::Prepared {
-    fn operations(&self) -> u64 {
-        self.operations()
-    }
-
-    fn table_bytes(&self) -> usize {
-        self.table_bytes()
-    }
-
-    fn run(&mut self) -> Outcome {
-        self.run()
-    }
-
-    fn run_observed(&mut self, observer: &mut dyn Observer) -> Outcome {
-        self.run_observed(observer)
     }
 }
 

@@ -7,6 +7,7 @@
 //! - `pen`: where a thread writes: 16 bytes of a shared mapping of its own file,
 //!   taken by one instruction, so that a signal's handler may write in between
 //! - `page`: how it gets the next stretch of that file, rarely
+//! - `residence`: how much of large blocks is resident when they go
 //! - `image`: what is noted of a program, at its start and in a forked child
 //! - `system`: system calls that leave `errno` alone
 //! - `raw`: the layout of the files
@@ -29,6 +30,7 @@ mod pen;
 #[allow(dead_code, reason = "the reader of the files includes it too")]
 mod raw;
 mod real;
+mod residence;
 mod system;
 
 /// Runs while the library is loaded: what was allocated before is written too,
@@ -40,6 +42,16 @@ static ON_LOAD: extern "C" fn() = {
         page::begin();
     }
     on_load
+};
+
+/// Runs when the program ends in good order.
+#[used]
+#[unsafe(link_section = ".fini_array")]
+static ON_END: extern "C" fn() = {
+    extern "C" fn on_end() {
+        page::end();
+    }
+    on_end
 };
 
 #[panic_handler]
@@ -66,6 +78,7 @@ fn allocated(kind: u64, block: *mut c_void, size: usize) -> *mut c_void {
     if block.is_null() {
         pen::write(REFUSED, 0, size, pen::stamp());
     } else {
+        residence::note(block.addr(), size);
         pen::write(kind, block.addr(), size, pen::stamp());
     }
     block
@@ -76,6 +89,7 @@ fn aligned(block: *mut c_void, size: usize, align: usize) -> *mut c_void {
     if block.is_null() {
         pen::write(REFUSED, 0, size, pen::stamp());
     } else {
+        residence::note(block.addr(), size);
         pen::write_aligned(block.addr(), size, align, pen::stamp());
     }
     block
@@ -98,7 +112,7 @@ pub unsafe extern "C" fn free(block: *mut c_void) {
     if block.is_null() || real::is_ours(block) {
         return;
     }
-    pen::write(FREE, block.addr(), 0, pen::stamp());
+    pen::write(FREE, block.addr(), residence::of(block), pen::stamp());
     // SAFETY: by contract.
     inside(|| unsafe { real::free(block) });
 }
@@ -123,13 +137,15 @@ pub unsafe extern "C" fn realloc(block: *mut c_void, size: usize) -> *mut c_void
     if real::is_ours(block) {
         return real::moved_out(block, malloc(size), size);
     }
+    let there = residence::of(block);
     let before = pen::stamp();
     // SAFETY: by contract.
     let new = inside(|| unsafe { real::realloc(block, size) });
     if !new.is_null() {
-        pen::write_resize(block.addr(), before, new.addr(), size);
+        residence::note(new.addr(), size);
+        pen::write_resize(block.addr(), there, before, new.addr(), size);
     } else if size == 0 {
-        pen::write(FREE, block.addr(), 0, before);
+        pen::write(FREE, block.addr(), there, before);
     } else {
         pen::write(REFUSED, 0, size, before);
     }

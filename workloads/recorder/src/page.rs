@@ -1,23 +1,22 @@
-//! How a thread gets the next page to write on: a stretch of its own file, mapped.
+//! How a thread gets the next window to write on: a stretch of its own file, mapped,
+//! and from the third on a segment of a ring (see `raw`).
 //!
 //! All of it is rare, and makes system calls only.
 
 use core::ffi::{CStr, c_void};
 use core::ptr::{self, null_mut};
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize};
+use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, compiler_fence};
 
-use crate::pen::{ALIVE, Pen, stamp};
+use crate::pen::{ALIVE, Pen, clock};
 use crate::raw::{
-    AT_FILE, AT_IMAGE, AT_MAP, Control, Entry, INSIDE_BYTES, MAGIC, STOPPED_BY_BYTES,
-    STOPPED_BY_FAILURE, VERSION, Window,
+    AT_FILE, AT_IMAGE, AT_MAP, Control, Entry, FIRST, INSIDE_BYTES, MAGIC, RING_AT, SEGMENT,
+    SEGMENTS, STOPPED_BY_BYTES, STOPPED_BY_FAILURE, VERSION, Window,
 };
 use crate::system::{self, Errno};
 use crate::{image, pen, real};
 
-/// The first page of a thread, and the largest, in bytes.
-const FIRST: usize = 16 << 10;
-const LARGEST: usize = 1 << 20;
+const RING: usize = SEGMENTS * SEGMENT;
 
 /// What is being done about this process.
 static STATE: AtomicU32 = AtomicU32::new(NEW);
@@ -93,6 +92,17 @@ fn start(directory: &CStr) -> bool {
     true
 }
 
+/// The process ends. A child that has not called malloc since its fork has no image.
+pub(crate) fn end() {
+    if ALIVE.is.load(Acquire) == 0 || STATE.load(Acquire) != ON {
+        return;
+    }
+    if control().is_some_and(|control| control.stop.load(Acquire) == u64::MAX) {
+        // Without it, what is live is replayed as if all of it had been touched.
+        let _ = crate::residence::note_all(IMAGE.load(Acquire));
+    }
+}
+
 /// Opens a file for reading and writing, and closes it when it was used.
 fn file<T>(path: &CStr, mut used: impl FnMut(usize) -> Result<T, Errno>) -> Result<T, Errno> {
     let file = system::open(path, libc::O_RDWR | libc::O_CREAT)?;
@@ -113,7 +123,7 @@ fn open_control() -> Option<&'static Control> {
     if control.version.compare_exchange(0, VERSION, AcqRel, Acquire).is_ok() {
         control.stop.store(u64::MAX, Relaxed);
         control.max_bytes.store(image::max_bytes(), Relaxed);
-        control.begin.stamp.store(stamp(), Relaxed);
+        control.begin.stamp.store(clock(), Relaxed);
         control.begin.ns.store(system::now(libc::CLOCK_MONOTONIC), Relaxed);
         control.began_s.store(system::now(libc::CLOCK_REALTIME) / 1_000_000_000, Relaxed);
         control.magic.store(MAGIC, Release);
@@ -136,13 +146,9 @@ fn child(pen: *mut Pen) {
     // SAFETY: this thread's pen, which the fork copied; what it has mapped is the
     // parent's page, where nothing more is written by this process.
     unsafe {
-        (*pen).mapped.iter().for_each(|&(at, bytes)| {
-            if bytes > 0 {
-                system::unmap(at, bytes);
-            }
-        });
-        (*pen).mapped = [(0, 0); 2];
-        ((*pen).next, (*pen).end, (*pen).len, (*pen).thread, (*pen).inside) = (0, 0, 0, 0, 0);
+        (*pen).mapped.iter_mut().for_each(unmap);
+        ((*pen).next, (*pen).end, (*pen).len, (*pen).inside) = (0, 0, 0, 0);
+        ((*pen).thread, (*pen).windows, (*pen).copying) = (0, 0, 0);
     }
     THREADS.store(0, Relaxed);
     if let Some(control) = control() {
@@ -158,28 +164,37 @@ fn fail(control: &Control, at: u32, error: Errno) {
     if control.reason.compare_exchange(0, STOPPED_BY_FAILURE, AcqRel, Relaxed).is_ok() {
         control.error.store(error as u32, Relaxed);
         control.error_at.store(at, Relaxed);
-        control.stop.fetch_min(stamp(), AcqRel);
+        control.stop.fetch_min(clock(), AcqRel);
     }
 }
 
-/// A new page for this thread, and on it room for so many bytes; null: nothing is
+/// A new window for this thread, and in it room for so many bytes; null: nothing is
 /// recorded any more, or a call within this one cannot be.
 #[cold]
 #[inline(never)]
 pub(crate) fn turn(pen: *mut Pen, bytes: usize) -> *mut Entry {
-    // SAFETY: this thread's own pen.
+    // SAFETY: this thread's own pen. A signal's handler that uses it meanwhile finds it
+    // busy, or finds the new window.
     let pen = unsafe { &mut *pen };
-    if pen.busy != 0 {
+    if pen.busy != 0 || pen.copying != 0 {
         if let Some(control) = control() {
             control.lost.fetch_add(1, Relaxed);
         }
         return null_mut();
     }
     pen.busy = 1;
-    core::sync::atomic::compiler_fence(AcqRel);
+    compiler_fence(AcqRel);
     let place = turned(pen, bytes);
-    core::sync::atomic::compiler_fence(AcqRel);
-    pen.busy = 0;
+    compiler_fence(AcqRel);
+    (pen.busy, pen.copying) = (0, 1);
+    compiler_fence(AcqRel);
+    // Two windows ago: a signal may have come between the taking of a place in the
+    // previous one and the writing there.
+    if !place.is_null() && pen.windows >= 5 {
+        copy(pen, pen.windows - 2);
+    }
+    compiler_fence(AcqRel);
+    pen.copying = 0;
     place
 }
 
@@ -198,62 +213,33 @@ fn turned(pen: &mut Pen, bytes: usize) -> *mut Entry {
     if control.stop.load(Acquire) != u64::MAX {
         return null_mut();
     }
-    let size = match pen.mapped[0].1 {
-        0 => FIRST,
-        last => (4 * last).min(LARGEST),
-    };
     if pen.thread == 0 {
         pen.thread = THREADS.fetch_add(1, Relaxed) + 1;
+        ALIVE.alone.store(u64::from(pen.thread == 1), Release);
     }
-    let so_far = control.bytes.fetch_add(size as u64, Relaxed);
-    if so_far + size as u64 > control.max_bytes.load(Relaxed) {
-        if control.reason.compare_exchange(0, STOPPED_BY_BYTES, AcqRel, Relaxed).is_ok() {
-            control.stop.fetch_min(stamp(), AcqRel);
-        }
-        return null_mut();
-    }
-    let (mut text, mut other) = ([0; 10], [0; 10]);
-    let image = image::decimal(IMAGE.load(Acquire), &mut text);
-    let thread = image::decimal(pen.thread, &mut other);
-    let path = &mut [0; image::MOST];
-    let path = image::path_in(path, &[image, b"-", thread, b".events"]);
-    let mapped = file(path, |file| {
-        system::extend(file, pen.len, size as u64)
-            .map_err(|error| (AT_FILE, error))
-            .and_then(|()| system::map(file, pen.len, size).map_err(|error| (AT_MAP, error)))
-            .map_err(|(at, error)| {
-                fail(control, at, error);
-                error
-            })
-    });
-    let place = match mapped {
-        Ok(place) => place,
-        Err(error) => {
-            fail(control, AT_FILE, error);
-            return null_mut();
-        }
+    let number = pen.windows + 1;
+    let (place, size) = match number {
+        1 => (more(control, pen, FIRST), FIRST),
+        2 => (more(control, pen, SEGMENT), SEGMENT),
+        _ => (segment(control, pen, number), SEGMENT),
     };
-    // The previous page stays for a while: a signal may have come between the
-    // taking of a place on it and the writing there.
-    if pen.mapped[1].1 > 0 {
-        system::unmap(pen.mapped[1].0, pen.mapped[1].1);
+    let Some(place) = place else { return null_mut() };
+    if pen.base == 0 {
+        // What is to be written was stamped before, or long before: a realloc.
+        pen.base = clock().saturating_sub(1 << 40);
     }
-    pen.mapped = [(place, size), pen.mapped[0]];
-    pen.len += size as u64;
-    pen.base = stamp();
     let header = Window {
         magic: MAGIC,
         bytes: size as u64,
-        // What is to be written was stamped before, or long before: a realloc.
-        base: pen.base.saturating_sub(1 << 40),
+        base: pen.base,
         thread: u64::from(system::tid()),
         process: system::pid(),
         parent: PARENT.load(Relaxed),
-        rest: 0,
+        number: u64::from(number),
     };
-    pen.base = header.base;
-    // SAFETY: the begin of the new mapping.
+    // SAFETY: the begin of a window that nothing is written in.
     unsafe { ptr::with_exposed_provenance_mut::<Window>(place).write_volatile(header) };
+    pen.windows = number;
     if let key @ 1.. = KEY.load(Acquire) {
         // SAFETY: our key; below 32 nothing is allocated for it.
         unsafe { libc::pthread_setspecific(key - 1, ptr::from_mut(pen).cast()) };
@@ -264,11 +250,121 @@ fn turned(pen: &mut Pen, bytes: usize) -> *mut Entry {
     ptr::with_exposed_provenance_mut(at)
 }
 
-/// Nothing more is written on this thread's page.
+/// The segment for window `number`.
+fn segment(control: &Control, pen: &mut Pen, number: u32) -> Option<usize> {
+    let ring = match pen.mapped[0] {
+        (ring, RING) => ring,
+        _ if number == 3 => more(control, pen, RING)?,
+        // The thread has ended, as far as it told.
+        _ => mapped(control, pen, |file| system::map(file, RING_AT as u64, RING), RING)?,
+    };
+    if number == 5 {
+        unmap(&mut pen.mapped[1]);
+    }
+    Some(ring + in_ring(number))
+}
+
+/// Where window `number` is in the ring.
+fn in_ring(number: u32) -> usize {
+    (number as usize - 3) % SEGMENTS * SEGMENT
+}
+
+fn unmap(mapped: &mut (usize, usize)) {
+    let (at, bytes) = core::mem::take(mapped);
+    if bytes > 0 {
+        system::unmap(at, bytes);
+    }
+}
+
+/// Counts bytes; `false`: there are to be no more.
+fn counted(control: &Control, bytes: usize) -> bool {
+    let so_far = control.bytes.fetch_add(bytes as u64, Relaxed);
+    let fits = so_far + bytes as u64 <= control.max_bytes.load(Relaxed);
+    if !fits && control.reason.compare_exchange(0, STOPPED_BY_BYTES, AcqRel, Relaxed).is_ok() {
+        control.stop.fetch_min(clock(), AcqRel);
+    }
+    fits
+}
+
+/// So many bytes more of the thread's file, mapped.
+fn more(control: &Control, pen: &mut Pen, bytes: usize) -> Option<usize> {
+    if !counted(control, bytes) {
+        return None;
+    }
+    let len = pen.len;
+    let map = |file| {
+        let grown = system::extend(file, len, bytes as u64);
+        grown.inspect_err(|&error| fail(control, AT_FILE, error))?;
+        system::map(file, len, bytes)
+    };
+    let place = mapped(control, pen, map, bytes)?;
+    pen.len += bytes as u64;
+    Some(place)
+}
+
+/// Has the thread's file mapped; the previous mapping stays, the one before goes.
+fn mapped(
+    control: &Control,
+    pen: &mut Pen,
+    mut map: impl FnMut(usize) -> Result<usize, Errno>,
+    bytes: usize,
+) -> Option<usize> {
+    let mut opened = false;
+    let mapped = events(pen, |file| {
+        opened = true;
+        map(file)
+    });
+    match mapped {
+        Ok(place) => {
+            unmap(&mut pen.mapped[1]);
+            pen.mapped = [(place, bytes), pen.mapped[0]];
+            Some(place)
+        }
+        Err(error) => {
+            fail(control, if opened { AT_MAP } else { AT_FILE }, error);
+            None
+        }
+    }
+}
+
+/// The thread's file, opened.
+fn events<T>(pen: &Pen, used: impl FnMut(usize) -> Result<T, Errno>) -> Result<T, Errno> {
+    let (mut text, mut other) = ([0; 10], [0; 10]);
+    let image = image::decimal(IMAGE.load(Acquire), &mut text);
+    let thread = image::decimal(pen.thread, &mut other);
+    file(image::path_in(&mut [0; image::MOST], &[image, b"-", thread, b".events"]), used)
+}
+
+/// Copies window `number` to the file's end, and empties its segment.
+fn copy(pen: &mut Pen, number: u32) {
+    let Some(control) = control() else { return };
+    let window = pen.mapped[0].0 + in_ring(number);
+    // Nothing is lost if it cannot be: the window stays where it is.
+    if !counted(control, SEGMENT) {
+        return;
+    }
+    let start: *mut u8 = ptr::with_exposed_provenance_mut(window);
+    // SAFETY: a segment that nothing is written to any more.
+    let bytes = unsafe { core::slice::from_raw_parts(start, SEGMENT) };
+    let copied = events(pen, |file| system::write_at(file, bytes, pen.len));
+    if let Err(error) = copied {
+        return fail(control, AT_FILE, error);
+    }
+    pen.len += SEGMENT as u64;
+    // SAFETY: as above. Whoever reads what a killed process left sees that a window without
+    // a header is none.
+    unsafe {
+        start.cast::<u64>().write_volatile(0);
+        compiler_fence(AcqRel);
+        ptr::write_bytes(start, 0, SEGMENT);
+    }
+}
+
+/// Nothing more is written in this thread's window; stamps count anew from the next.
 #[cold]
 pub(crate) fn leave(pen: *mut Pen) {
     // SAFETY: this thread's own pen.
-    unsafe { (*pen).next = (*pen).end };
+    unsafe { ((*pen).next, (*pen).base) = ((*pen).end, 0) };
 }
 
 /// Where this thread is to say that it is in a call, or 1.
@@ -295,10 +391,6 @@ extern "C" fn thread_ends(pen: *mut c_void) {
     // SAFETY: this thread's own pen.
     unsafe {
         ((*pen).next, (*pen).end) = (0, 0);
-        for (at, bytes) in core::mem::take(&mut (*pen).mapped) {
-            if bytes > 0 {
-                system::unmap(at, bytes);
-            }
-        }
+        (*pen).mapped.iter_mut().for_each(unmap);
     }
 }

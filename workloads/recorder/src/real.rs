@@ -58,6 +58,7 @@ macro_rules! next {
 next! {
     MALLOC = c"malloc", FREE = c"free", CALLOC = c"calloc", REALLOC = c"realloc",
     POSIX_MEMALIGN = c"posix_memalign", MEMALIGN = c"memalign", ALIGNED_ALLOC = c"aligned_alloc",
+    USABLE_SIZE = c"malloc_usable_size",
 }
 
 pub(crate) const OURS_BYTES: usize = 64 << 10;
@@ -174,4 +175,15 @@ pub(crate) fn memalign(align: usize, size: usize) -> *mut c_void {
 
 pub(crate) fn aligned_alloc(align: usize, size: usize) -> *mut c_void {
     aligned(&ALIGNED_ALLOC, align, size)
+}
+
+/// Bytes of a live block; 0 if the allocator does not tell.
+pub(crate) fn usable_size(block: *mut c_void) -> usize {
+    let next = USABLE_SIZE.address();
+    if next.is_null() {
+        return 0;
+    }
+    type UsableSize = extern "C" fn(*mut c_void) -> usize;
+    // SAFETY: the function of that name has this type.
+    unsafe { transmute::<*mut c_void, UsableSize>(next)(block) }
 }

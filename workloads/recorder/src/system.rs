@@ -76,6 +76,13 @@ pub(crate) fn wipe_on_fork(page: usize) -> Result<(), Errno> {
     unsafe { call(libc::SYS_madvise, [page, OS_PAGE, advice, 0, 0, 0]).map(|_| ()) }
 }
 
+/// Tells which OS pages are resident, a byte each.
+pub(crate) fn mincore(from: usize, there: &mut [u8]) -> Result<(), Errno> {
+    let arguments = [from, there.len() * OS_PAGE, there.as_mut_ptr().addr(), 0, 0, 0];
+    // SAFETY: writes a byte for each OS page.
+    unsafe { call(libc::SYS_mincore, arguments).map(|_| ()) }
+}
+
 /// Writes all, or as much as can be.
 pub(crate) fn write(file: usize, mut bytes: &[u8]) -> Result<(), Errno> {
     while !bytes.is_empty() {
@@ -84,6 +91,24 @@ pub(crate) fn write(file: usize, mut bytes: &[u8]) -> Result<(), Errno> {
         {
             Ok(0) => return Err(libc::EIO),
             Ok(more) => bytes = bytes.get(more..).unwrap_or_default(),
+            Err(libc::EINTR) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Writes all at a place of a file.
+pub(crate) fn write_at(file: usize, mut bytes: &[u8], mut at: u64) -> Result<(), Errno> {
+    while !bytes.is_empty() {
+        let arguments = [file, bytes.as_ptr().addr(), bytes.len(), at as usize, 0, 0];
+        // SAFETY: reads the bytes.
+        match unsafe { call(libc::SYS_pwrite64, arguments) } {
+            Ok(0) => return Err(libc::EIO),
+            Ok(more) => {
+                bytes = bytes.get(more..).unwrap_or_default();
+                at += more as u64;
+            }
             Err(libc::EINTR) => {}
             Err(error) => return Err(error),
         }

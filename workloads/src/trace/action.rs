@@ -54,6 +54,8 @@ const KIND: u32 = SIZE_BITS;
 const GIVEN: u64 = 1 << 52;
 const TAKEN: u64 = 1 << 53;
 const ALIGN: u32 = 54;
+/// The largest size that takes one word in memory.
+const NARROW: u64 = (1 << 24) - 1;
 
 /// The largest size that an action can have: no machine has so much.
 pub const MAX_SIZE: u64 = (1 << SIZE_BITS) - 1;
@@ -97,6 +99,36 @@ impl Action {
     /// A request that nobody granted.
     pub const fn refused(size: u64) -> Action {
         Action::new(Kind::Refused, size, 0, 0)
+    }
+
+    /// Appends the action as a replay has it in memory: one word, or two.
+    ///
+    /// ```text
+    /// first  = kind (4 bits) | given | taken | wide | 0 | size, lowest 24 bits | slot (32 bits)
+    /// second = size, upper 24 bits | log2 of the alignment (8) | to (32 bits); if it is wide
+    /// ```
+    pub(super) fn pack(self, out: &mut Vec<u64>) {
+        let size = self.size();
+        let wide = size > NARROW || self.to != self.slot || self.align() > 0;
+        let flags = self.call >> KIND & 63 | u64::from(wide) << 6;
+        out.push(flags | (size & NARROW) << 8 | u64::from(self.slot) << 32);
+        if wide {
+            out.push(size >> 24 | u64::from(self.align()) << 24 | u64::from(self.to) << 32);
+        }
+    }
+
+    /// Takes an action off the front; `None`: there is none.
+    #[inline(always)]
+    pub(super) fn unpack(words: &mut std::slice::Iter<'_, u64>) -> Option<Action> {
+        let &word = words.next()?;
+        let (flags, slot) = (word & 63, (word >> 32) as u32);
+        let mut action = Action { call: word >> 8 & NARROW | flags << KIND, slot, to: slot };
+        if word & 64 != 0 {
+            let &more = words.next()?;
+            action.call |= (more & NARROW) << 24 | (more >> 24 & 63) << ALIGN;
+            action.to = (more >> 32) as u32;
+        }
+        Some(action)
     }
 
     /// Which function.
@@ -202,5 +234,42 @@ impl std::fmt::Debug for Action {
             f.write_str(" given")?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_packed_action_comes_back(
+            slot: u32,
+            to: u32,
+            size in prop_oneof![0..1_u64 << 25, 0..=MAX_SIZE],
+            align in 0..=MAX_ALIGN,
+            which in 0..6,
+            given: bool,
+            taken: bool,
+        ) {
+            let action = match which {
+                0 => Action::malloc(slot, size),
+                1 => Action::calloc(slot, size),
+                2 => Action::aligned(slot, size, align),
+                3 => Action::realloc(slot, to, size),
+                4 => Action::free(slot),
+                _ => Action::refused(size),
+            };
+            let action = if given { action.with_given() } else { action };
+            let action = if taken { action.with_taken() } else { action };
+            let mut words = Vec::new();
+            action.pack(&mut words);
+            prop_assert!(words.len() <= 2);
+            let mut rest = words.iter();
+            prop_assert_eq!(Action::unpack(&mut rest), Some(action));
+            prop_assert_eq!(rest.len(), 0);
+        }
     }
 }

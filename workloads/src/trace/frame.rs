@@ -8,7 +8,7 @@
 //! All numbers are little-endian; checksums are CRC-32 (IEEE).
 
 use super::action::{MAX_ALIGN, MAX_SIZE};
-use super::{Action, Kind, varint};
+use super::{Action, Kind, untouched, varint};
 
 pub(super) const MAGIC: [u8; 8] = *b"BRKTRACE";
 /// Bytes before the header's text.
@@ -28,6 +28,8 @@ pub(super) const CLOSING: u8 = 2;
 pub(super) const END: u8 = 3;
 /// A part behind which its thread has no more.
 pub(super) const LAST: u8 = 4;
+/// Which blocks of a process were not touched all over.
+pub(super) const UNTOUCHED: u8 = 5;
 
 /// A thread's actions within a window: the fields of its frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -109,6 +111,11 @@ impl Frame {
                     && times <= events * MAX_TIME
             }
             CLOSING => actions <= MAX_TEXT && times == 0,
+            UNTOUCHED => {
+                events as usize <= untouched::MOST
+                    && actions <= events * untouched::MOST_BYTES
+                    && times == 0
+            }
             END => actions == 0 && times == 0,
             _ => false,
         };

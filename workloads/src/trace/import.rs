@@ -135,9 +135,9 @@ fn mtrace<R: BufRead, W: Write>(
                 };
                 weaver.call(thread, now, call)?;
             }
-            "-" => weaver.call(thread, now, Call::Freed { address: first })?,
+            "-" => weaver.call(thread, now, Call::Freed { address: first, resident: None })?,
             "<" => {
-                if let Some(lost) = pending.replace(weaver.take(thread, first)) {
+                if let Some(lost) = pending.replace(weaver.take(thread, first, None)) {
                     weaver.forget(lost);
                 }
             }
@@ -193,7 +193,7 @@ fn lab<R: BufRead, W: Write>(
                 let size = decimal("no size")?;
                 match live.insert(id, address) {
                     Some(old) => {
-                        let taken = weaver.take(thread, old);
+                        let taken = weaver.take(thread, old, None);
                         weaver.resized(thread, now, taken, address, size)?;
                     }
                     // As realloc of null.
@@ -205,7 +205,9 @@ fn lab<R: BufRead, W: Write>(
                 }
             }
             _ => match live.remove(&id) {
-                Some(address) => weaver.call(thread, now, Call::Freed { address })?,
+                Some(address) => {
+                    weaver.call(thread, now, Call::Freed { address, resident: None })?
+                }
                 // The labs free -1 as null.
                 None => return Err(bad("no live block has the identifier")),
             },

@@ -6,6 +6,7 @@
 //! - [`Writer`], [`Reader`]: a file, a part at a time; damage is told at its byte
 //! - [`Weaver`]: calls with addresses, in the order of their time -> actions with
 //!   slots, and which blocks pass between threads
+//! - [`Untouched`]: a block of which the program did not touch all
 //! - [`import`]: other tools' traces
 //! - [`raw`]: what the recorder leaves behind; [`session`]: a recording under way;
 //!   [`join`]: makes one file of it
@@ -18,11 +19,13 @@ mod frame;
 mod header;
 pub mod import;
 pub mod join;
+mod large;
 pub mod ordered;
 pub mod raw;
 mod reader;
 pub mod replay;
 pub mod session;
+mod untouched;
 mod varint;
 pub mod verify;
 mod weaver;
@@ -33,6 +36,7 @@ pub use frame::{Bad, MAX_EVENTS, Part};
 pub(crate) use frame::{actions as decode_actions, times as decode_times};
 pub use header::{Closing, Header, Limit, Process};
 pub use reader::{Damage, Next, Problem, Reader};
+pub use untouched::Untouched;
 pub use weaver::{Call, Taken, Weaver};
 pub use writer::Writer;
 

@@ -3,8 +3,15 @@
 //! ```text
 //! control            one OS page: Control
 //! N.image            a program in a process, N from 0: names and values, each ended by NUL
+//! N.resident         at its end, what memory of its own is resident: words, two by two
 //! N-T.events         what thread T of image N did: windows, each of a Window and Entries
 //! ```
+//!
+//! Windows are numbered from 1. The first takes [`FIRST`] bytes, all others [`SEGMENT`].
+//! Those from 3 on are written in a ring of [`SEGMENTS`], which lies behind the first two,
+//! and copied to the file's end before their segment is used again: what is mapped and
+//! written to is always the same little memory. So behind the ring come windows 3, 4 and
+//! so on, and in the ring are the latest.
 //!
 //! The recorder includes this file as it is, so there is nothing but `core` in it.
 
@@ -13,7 +20,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64};
 /// First word of `control`, and of each window.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"BRKPARTS");
 /// Version of this layout.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// The variable that names the directory, and that of its limit in bytes.
 pub const DIRECTORY: &str = "BRKPOINT_RECORD";
@@ -99,9 +106,19 @@ pub struct Window {
     pub process: u32,
     /// The image that the process was forked from, and one more; 0: it was not.
     pub parent: u32,
-    /// So that entries lie at multiples of their size.
-    pub rest: u64,
+    /// Its place in the order of the file's windows, from 1.
+    pub number: u64,
 }
+
+/// Bytes of the first window.
+pub const FIRST: usize = 16 << 10;
+/// Bytes of all others.
+pub const SEGMENT: usize = 64 << 10;
+/// Segments of the ring: one is written on; the previous one too, if a signal came
+/// between the taking of a place and the writing there; one is copied.
+pub const SEGMENTS: usize = 3;
+/// Where the ring is in the file.
+pub const RING_AT: usize = FIRST + SEGMENT;
 
 /// One record in a window; all zero where nothing was written.
 ///
@@ -120,11 +137,13 @@ pub struct Entry {
 
 /// Kinds of entries; 0 is nothing.
 pub const MALLOC: u64 = 1;
-/// A free.
+/// A free; in the size, the block's whole OS pages that were resident, and one more, or
+/// 0 where nobody looked.
 pub const FREE: u64 = 2;
 /// A calloc.
 pub const CALLOC: u64 = 3;
-/// The begin of a realloc; an entry [`RESIZED`] follows at once.
+/// The begin of a realloc, with a size as in [`FREE`]; an entry [`RESIZED`] follows at
+/// once.
 pub const RESIZE: u64 = 4;
 /// The end of a realloc.
 pub const RESIZED: u64 = 5;
@@ -133,6 +152,10 @@ pub const RESIZED: u64 = 5;
 pub const MORE: u64 = 6;
 /// A request that was not granted.
 pub const REFUSED: u64 = 7;
+
+/// In the first of two words of `N.resident`: they are the begin and the end of an area
+/// that was looked at; else of a part of the latest one, which is resident.
+pub const AREA: u64 = 1;
 
 /// Bits of a stamp in an entry.
 pub const STAMP_BITS: u32 = 44;

@@ -5,7 +5,7 @@ use std::fmt;
 use std::io::{self, Read};
 
 use super::frame::{self, Bad, FRAME, Frame, MAGIC, MAX_TEXT, PREFIX, Part};
-use super::{Action, Closing, Header, VERSION};
+use super::{Action, Closing, Header, Untouched, VERSION, untouched};
 
 /// Why a trace cannot be read, or not further.
 #[derive(Debug)]
@@ -69,6 +69,8 @@ impl fmt::Display for Damage {
 pub enum Next {
     /// A thread's actions within a window, which the reader has now.
     Part(Part),
+    /// Which blocks of the process at this place were not touched all over.
+    Untouched(u32, Vec<Untouched>),
     /// What a process came to.
     Closing(Closing),
     /// The end: the trace is whole.
@@ -173,6 +175,10 @@ impl<R: Read> Reader<R> {
         }
         let next = match frame.kind {
             frame::PART | frame::LAST => Next::Part(frame.part),
+            frame::UNTOUCHED => match untouched::take(&self.payload, frame.part.events) {
+                Some(all) => Next::Untouched(frame.part.process, all),
+                None => return Err(self.damage(FRAME, "it does not tell of blocks")),
+            },
             frame::CLOSING => match serde_json::from_slice(&self.payload) {
                 Ok(closing) => Next::Closing(closing),
                 Err(error) => return Err(self.damage(FRAME, &error.to_string())),

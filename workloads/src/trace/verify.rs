@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io::Read;
 use std::ops::Range;
 
-use super::{Action, Closing, Damage, MAX_EVENTS, Next, Part, Problem, Reader};
+use super::untouched::LARGE;
+use super::{Action, Closing, Damage, MAX_EVENTS, Next, Part, Problem, Reader, Untouched};
 
 /// What was seen of a process.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -29,6 +30,8 @@ pub struct Checked {
     /// Most requested bytes that were live at one moment of the check, which
     /// performs threads in another order than the program did.
     pub peak_live_bytes: u64,
+    /// Blocks that were not touched all over, by thread and place.
+    pub untouched: Vec<Untouched>,
     /// What the trace says of the process, if it came so far.
     pub closing: Option<Closing>,
 }
@@ -76,6 +79,8 @@ const UNUSED: Slot =
 struct Thread {
     /// The window of its latest part, and one more; 0 before its first.
     behind: u32,
+    /// Large blocks that it has given.
+    large: u64,
     ended: bool,
 }
 
@@ -101,7 +106,11 @@ pub fn check<R: Read>(
                 checker.window(each)?;
                 checker.checked.closing = Some(closing);
             }
-            Next::Part(_) | Next::Closing(_) => {}
+            Next::Untouched(of, all) if of == process => {
+                checker.window(each)?;
+                checker.untouched(at, all)?;
+            }
+            Next::Part(_) | Next::Untouched(..) | Next::Closing(_) => {}
             Next::End => {
                 checker.window(each)?;
                 return Ok(checker.checked);
@@ -132,7 +141,7 @@ impl Checker {
         each: &mut dyn FnMut(&Window<'_>),
     ) -> Result<(), Problem> {
         let damage = |what: &str| Damage { at, what: what.to_owned() };
-        if self.checked.closing.is_some() {
+        if self.checked.closing.is_some() || !self.checked.untouched.is_empty() {
             return Err(damage("a process goes on behind its closing").into());
         }
         if part.window != self.number {
@@ -163,10 +172,33 @@ impl Checker {
         }
         let from = self.actions.len();
         let (actions, times) = (&mut self.actions, &mut self.times);
-        reader.actions(|action| actions.push(action))?;
+        let mut large = 0;
+        reader.actions(|action| {
+            large += u64::from(action.gives_block() && action.size() >= LARGE);
+            actions.push(action);
+        })?;
+        self.threads[thread].large += large;
         reader.times(|time| times.push(time))?;
         let range = from..self.actions.len();
         self.parts.push(Loaded { part, at: reader.payload_at(), range, done: 0 });
+        Ok(())
+    }
+
+    /// Takes down which blocks were not touched all over.
+    fn untouched(&mut self, at: u64, all: Vec<Untouched>) -> Result<(), Problem> {
+        for one in all {
+            let after = self
+                .checked
+                .untouched
+                .last()
+                .is_none_or(|last| (last.thread, last.place) < (one.thread, one.place));
+            let thread = self.threads.get(one.thread as usize);
+            if !after || thread.is_none_or(|thread| one.place >= thread.large) {
+                let what = "it tells of a block that there is not".to_owned();
+                return Err(Damage { at, what }.into());
+            }
+            self.checked.untouched.push(one);
+        }
         Ok(())
     }
 

@@ -16,9 +16,10 @@
 //! are hardly more slots than blocks live at one moment.
 
 use std::collections::{HashMap, VecDeque};
-use std::hash::{BuildHasherDefault, Hasher};
+use std::hash::BuildHasherDefault;
 use std::io::{self, Write};
 
+use super::large::{Large, Spread};
 use super::{Action, Closing, Kind, Part, WINDOW, Writer};
 
 /// One call, as it was recorded.
@@ -39,6 +40,8 @@ pub enum Call {
     Freed {
         /// Where it lay.
         address: u64,
+        /// Its whole OS pages that were resident, if somebody looked.
+        resident: Option<u64>,
     },
     /// A request was not granted.
     Refused {
@@ -87,6 +90,7 @@ struct Thread {
 pub struct Weaver<'w, W> {
     writer: &'w mut Writer<W>,
     blocks: HashMap<u64, Live, BuildHasherDefault<Spread>>,
+    large: Large,
     threads: Vec<Thread>,
     /// Slots emptied, with the window in which they were.
     emptied: VecDeque<(u32, u32)>,
@@ -106,6 +110,7 @@ impl<'w, W: Write> Weaver<'w, W> {
         Weaver {
             writer,
             blocks: HashMap::default(),
+            large: Large::default(),
             threads: Vec::new(),
             emptied: VecDeque::new(),
             window: 0,
@@ -144,7 +149,7 @@ impl<'w, W: Write> Weaver<'w, W> {
                 self.allocated(thread, at_ns, kind, address, size, align);
                 Ok(())
             }
-            Call::Freed { address } => match self.take(thread, address) {
+            Call::Freed { address, resident } => match self.take(thread, address, resident) {
                 Taken(None) => Ok(()),
                 Taken(Some((slot, taken, _))) => {
                     self.release(thread, slot, taken);
@@ -181,12 +186,13 @@ impl<'w, W: Write> Weaver<'w, W> {
     }
 
     /// The block at `address` is being resized or freed: nobody has it from now
-    /// on.
-    pub fn take(&mut self, thread: u32, address: u64) -> Taken {
+    /// on. Of its whole OS pages so many were resident, if somebody looked.
+    pub fn take(&mut self, thread: u32, address: u64, resident: Option<u64>) -> Taken {
         let Some(live) = self.blocks.remove(&address) else {
             self.closing.foreign += 1;
             return Taken(None);
         };
+        self.large.taken(address, live.size, resident);
         self.closing.live_blocks -= 1;
         self.closing.live_bytes -= live.size;
         if live.thread == thread {
@@ -242,10 +248,17 @@ impl<'w, W: Write> Weaver<'w, W> {
         }
     }
 
+    /// At the end, of each live block that has any: how many whole OS pages are resident,
+    /// if somebody looked.
+    pub fn at_the_end(&mut self, resident: impl Fn(u64, u64) -> Option<u64>) {
+        self.large.at_the_end(|address| self.blocks.get(&address).map(|it| it.size), resident);
+    }
+
     fn put(&mut self, thread: u32, address: u64, slot: u32, size: u64) {
         let index = self.threads[thread as usize].current.len() as u32;
         let window = self.window;
         let live = Live { slot, size, thread, window, index };
+        self.large.put(address, size, thread);
         let closing = &mut self.closing;
         closing.live_blocks += 1;
         closing.live_bytes += size;
@@ -363,27 +376,11 @@ impl<'w, W: Write> Weaver<'w, W> {
     pub fn finish(mut self) -> io::Result<Closing> {
         self.next_window()?;
         self.write_previous()?;
+        let number = |thread: u32| self.threads[thread as usize].number.unwrap_or_default();
+        let untouched = std::mem::take(&mut self.large).finish(number);
+        self.writer.untouched(self.closing.process, &untouched)?;
         self.closing.span_ns = self.last_ns - self.first_ns.unwrap_or(self.last_ns);
         self.writer.closing(&self.closing)?;
         Ok(self.closing)
-    }
-}
-
-/// Spreads addresses, which end in zeros, over a table.
-#[derive(Debug, Default, Clone, Copy)]
-struct Spread(u64);
-
-impl Hasher for Spread {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|&byte| self.write_u64(byte.into()));
-    }
-
-    fn write_u64(&mut self, number: u64) {
-        let mixed = (self.0 ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        self.0 = mixed ^ mixed >> 32;
     }
 }

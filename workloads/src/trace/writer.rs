@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use super::frame::{self, FRAME, Frame, MAGIC, MAX_EVENTS, MAX_TEXT, PREFIX, Part};
-use super::{Action, Closing, Header, VERSION, varint};
+use super::{Action, Closing, Header, Untouched, VERSION, untouched, varint};
 
 /// Writes a trace.
 #[derive(Debug)]
@@ -71,6 +71,26 @@ impl<W: Write> Writer<W> {
         self.out.write_all(&self.actions)?;
         self.out.write_all(&self.times)?;
         self.written += (FRAME + frame.payload()) as u64;
+        Ok(())
+    }
+
+    /// Which of a process's blocks were not touched all over, behind its parts;
+    /// they ascend.
+    ///
+    /// # Errors
+    /// What writing gives.
+    pub fn untouched(&mut self, process: u32, all: &[Untouched]) -> io::Result<()> {
+        for some in all.chunks(untouched::MOST) {
+            self.actions.clear();
+            untouched::put(&mut self.actions, some);
+            let (events, actions) = (some.len() as u32, self.actions.len() as u32);
+            let part = Part { process, events, actions, ..Part::default() };
+            let check = crc32fast::hash(&self.actions);
+            let frame = Frame { kind: frame::UNTOUCHED, part, check };
+            self.out.write_all(&frame.encode())?;
+            self.out.write_all(&self.actions)?;
+            self.written += (FRAME + frame.payload()) as u64;
+        }
         Ok(())
     }
 

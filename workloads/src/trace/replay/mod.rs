@@ -4,13 +4,22 @@
 //! ```text
 //! script  the trace, checked and laid out by a forked child, so that nothing of
 //!         it is ever in the heap that is measured
+//! compile what that child does
 //! stage   the threads: when each begins, which window it may enter
-//! player  the actions of one thread; the slots
+//! player  the actions of one thread
+//! slot    where blocks are while they live
+//! touch   what is written to them
 //! ```
 
+mod clock;
+mod compile;
+mod futex;
 mod player;
+mod region;
 mod script;
+mod slot;
 mod stage;
+mod touch;
 
 use std::io;
 use std::path::Path;
@@ -25,8 +34,12 @@ use stage::Stage;
 pub enum Touch {
     /// Nothing.
     None,
-    /// The first word, and the first byte of each further OS page.
+    /// The first word, and the first byte of each further OS page that the program had
+    /// touched: of large blocks, as many as were resident when they went, or when the
+    /// program ended; where nobody looked, all.
     #[default]
+    Recorded,
+    /// The first word, and the first byte of each further OS page.
     Pages,
     /// Everything.
     All,
@@ -34,12 +47,13 @@ pub enum Touch {
 
 impl Touch {
     /// All of them.
-    pub const ALL: [Touch; 3] = [Touch::None, Touch::Pages, Touch::All];
+    pub const ALL: [Touch; 4] = [Touch::None, Touch::Recorded, Touch::Pages, Touch::All];
 
     /// The name on the command line.
     pub const fn name(self) -> &'static str {
         match self {
             Touch::None => "none",
+            Touch::Recorded => "recorded",
             Touch::Pages => "pages",
             Touch::All => "all",
         }

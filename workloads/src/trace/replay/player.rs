@@ -1,101 +1,17 @@
-//! The actions of one thread, and the slots.
-//!
-//! ```text
-//! slot = 0          empty
-//!        WAITING    empty, and a thread waits for the block that another gives
-//!        NOTHING    a block that was not granted here
-//!        address    a live block
-//! ```
+//! The actions of one thread.
 
 use std::hint::black_box;
 use std::os::unix::fs::FileExt;
 use std::ptr;
-use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-use std::sync::atomic::{AtomicU32, AtomicU64};
+use std::sync::atomic::Ordering::Relaxed;
 
-use super::Touch;
-use super::script::PartAt;
-use super::stage::{Stage, give_up, wait, wake};
+use super::script::{PartAt, UntouchedAt};
+use super::slot::{NOTHING, PARTLY, Slot};
+use super::stage::{Stage, give_up};
+use super::{Touch, clock, touch};
 use crate::synthetic::Observer;
+use crate::trace::untouched::LARGE;
 use crate::trace::{Action, Kind, decode_actions, decode_times};
-
-const WAITING: u64 = 1;
-const NOTHING: u64 = 2;
-const OS_PAGE: usize = 4096;
-/// Bytes of the word that is written to a block and read back.
-const WORD: u64 = 8;
-
-/// A block, or none.
-#[derive(Debug)]
-#[repr(C)]
-pub(super) struct Slot {
-    block: AtomicU64,
-    size: AtomicU64,
-}
-
-impl Slot {
-    /// Requested bytes of the block, if there is one.
-    pub(super) fn live(&self) -> Option<u64> {
-        (self.block.load(Acquire) > WAITING).then(|| self.size.load(Relaxed))
-    }
-
-    /// The lower half, which tells all that there is to wait for: no block's is
-    /// WAITING, since blocks lie at multiples of eight.
-    fn word(&self) -> &AtomicU32 {
-        // SAFETY: the lower half of a live atomic; on x86-64 it comes first.
-        unsafe { AtomicU32::from_ptr(self.block.as_ptr().cast()) }
-    }
-
-    /// Empties the slot, and gives its block and size.
-    #[inline(always)]
-    fn take(&self, waits: bool) -> (u64, u64) {
-        let mut block = self.block.load(Acquire);
-        if waits && block <= WAITING {
-            block = self.wait();
-        }
-        self.block.store(0, Relaxed);
-        (block, self.size.load(Relaxed))
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn wait(&self) -> u64 {
-        for _ in 0..200 {
-            let block = self.block.load(Acquire);
-            if block > WAITING {
-                return block;
-            }
-            std::hint::spin_loop();
-        }
-        loop {
-            // Whoever gives finds WAITING, and wakes.
-            let _ = self.block.compare_exchange(0, WAITING, AcqRel, Acquire);
-            let block = self.block.load(Acquire);
-            if block > WAITING {
-                return block;
-            }
-            wait(self.word(), WAITING as u32, 0);
-        }
-    }
-
-    #[inline(always)]
-    fn put(&self, block: u64, size: u64, given: bool) {
-        self.size.store(size, Relaxed);
-        if given {
-            self.give(block);
-        } else {
-            self.block.store(block, Release);
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn give(&self, block: u64) {
-        if self.block.swap(block, AcqRel) == WAITING {
-            wake(self.word());
-        }
-    }
-}
 
 /// One thread's way through its actions.
 pub(super) struct Player<'s, 'o> {
@@ -106,6 +22,10 @@ pub(super) struct Player<'s, 'o> {
     observer: Option<&'o mut dyn Observer>,
     digest: u64,
     refused: u64,
+    /// The blocks to come that were not touched all over, if that matters.
+    untouched: &'s [UntouchedAt],
+    /// Large blocks so far.
+    large: u64,
     /// Nanoseconds from the first event of the process to this thread's latest.
     now_ns: u64,
 }
@@ -113,10 +33,21 @@ pub(super) struct Player<'s, 'o> {
 impl<'s, 'o> Player<'s, 'o> {
     pub(super) fn new(
         stage: &'s Stage,
+        thread: u32,
         buffers: *mut u8,
         observer: Option<&'o mut dyn Observer>,
     ) -> Self {
-        Player { stage, slots: stage.slots(), buffers, observer, digest: 0, refused: 0, now_ns: 0 }
+        Player {
+            stage,
+            slots: stage.slots(),
+            buffers,
+            observer,
+            digest: 0,
+            refused: 0,
+            untouched: stage.script().untouched(thread as usize),
+            large: 0,
+            now_ns: 0,
+        }
     }
 
     /// Adds what it came to.
@@ -128,14 +59,17 @@ impl<'s, 'o> Player<'s, 'o> {
 
     pub(super) fn play(&mut self, part: &PartAt) {
         let script = self.stage.script();
-        let (actions, times) = match script.reads() {
-            None => (script.actions(part), script.times(part)),
-            Some(room) => self.read(part, room),
-        };
-        if self.stage.watched {
-            self.play_all::<true>(actions, times);
-        } else {
-            self.play_all::<false>(actions, times);
+        match script.reads() {
+            None => {
+                let mut words = script.words(part).iter();
+                let unpack = || Action::unpack(&mut words);
+                let actions = std::iter::from_fn(unpack).take(part.events as usize);
+                self.play_all(actions, script.times(part));
+            }
+            Some(room) => {
+                let (actions, times) = self.read(part, room);
+                self.play_all(actions.iter().copied(), times);
+            }
         }
     }
 
@@ -191,24 +125,31 @@ impl<'s, 'o> Player<'s, 'o> {
         }
     }
 
-    fn play_all<const WATCHED: bool>(&mut self, actions: &[Action], times: &[u64]) {
-        match self.stage.options.touch {
-            Touch::None => self.play_each::<WATCHED, 0>(actions, times),
-            Touch::Pages => self.play_each::<WATCHED, 1>(actions, times),
-            Touch::All => self.play_each::<WATCHED, 2>(actions, times),
+    fn play_all(&mut self, actions: impl Iterator<Item = Action>, times: &[u64]) {
+        match (self.stage.options.touch, self.stage.watched) {
+            (Touch::None, false) => self.play_each::<false, { touch::NONE }>(actions, times),
+            (Touch::Recorded, false) => {
+                self.play_each::<false, { touch::RECORDED }>(actions, times);
+            }
+            (Touch::Pages, false) => self.play_each::<false, { touch::PAGES }>(actions, times),
+            (Touch::All, false) => self.play_each::<false, { touch::ALL }>(actions, times),
+            (Touch::None, true) => self.play_each::<true, { touch::NONE }>(actions, times),
+            (Touch::Recorded, true) => self.play_each::<true, { touch::RECORDED }>(actions, times),
+            (Touch::Pages, true) => self.play_each::<true, { touch::PAGES }>(actions, times),
+            (Touch::All, true) => self.play_each::<true, { touch::ALL }>(actions, times),
         }
     }
 
     fn play_each<const WATCHED: bool, const TOUCH: u8>(
         &mut self,
-        actions: &[Action],
+        actions: impl Iterator<Item = Action>,
         times: &[u64],
     ) {
         let mut times = times.iter();
-        for &action in actions {
+        for action in actions {
             if let Some(&gap) = times.next() {
                 self.now_ns += gap;
-                sleep_until(self.stage.began_ns + self.now_ns, gap);
+                clock::sleep_until(self.stage.began_ns + self.now_ns, gap);
             }
             let change = self.act::<TOUCH>(action);
             if WATCHED {
@@ -244,10 +185,10 @@ impl<'s, 'o> Player<'s, 'o> {
                     let (block, had) = slot.take(action.taken());
                     if block > NOTHING {
                         let start = ptr::with_exposed_provenance_mut(block as usize);
-                        self.read_back::<TOUCH>(start, had);
+                        self.read_back::<TOUCH>(start, had & !PARTLY);
                         libc::free(start.cast());
                     }
-                    return -(had as i64);
+                    return -((had & !PARTLY) as i64);
                 }
                 Kind::Calloc => {
                     let block = libc::calloc(1, size as usize).cast();
@@ -274,18 +215,56 @@ impl<'s, 'o> Player<'s, 'o> {
         let block = black_box(block);
         if block.is_null() {
             self.refused += u64::from(action.size() > 0);
+            self.pass_over(action);
             return slot.put(NOTHING, action.size(), action.given());
         }
         // SAFETY: by contract.
-        unsafe { touch::<TOUCH>(block, 0, action) };
-        slot.put(block.expose_provenance() as u64, action.size(), action.given());
+        let size = unsafe { self.touch::<TOUCH>(block, 0, action) };
+        slot.put(block.expose_provenance() as u64, size, action.given());
+    }
+
+    /// Writes to a block; its size, marked if not all of it was touched.
+    ///
+    /// # Safety
+    /// `block` is a live one, of the action's size.
+    #[inline(always)]
+    unsafe fn touch<const TOUCH: u8>(&mut self, block: *mut u8, old: u64, action: Action) -> u64 {
+        let mut untouched = 0;
+        if TOUCH == touch::RECORDED && action.size() >= LARGE {
+            untouched = self.untouched();
+        }
+        // SAFETY: by contract.
+        unsafe { touch::touch::<TOUCH>(block, old, untouched, action) };
+        if untouched > 0 { action.size() | PARTLY } else { action.size() }
+    }
+
+    /// A block that was not granted here is none that is to be touched.
+    fn pass_over(&mut self, action: Action) {
+        if action.size() >= LARGE {
+            self.untouched();
+        }
+    }
+
+    /// Untouched OS pages of the next large block.
+    #[inline(never)]
+    fn untouched(&mut self) -> u64 {
+        let place = self.large;
+        self.large += 1;
+        match self.untouched.split_first() {
+            Some((next, rest)) if next.place == place => {
+                self.untouched = rest;
+                next.pages
+            }
+            _ => 0,
+        }
     }
 
     /// # Safety
     /// As [`act`](Self::act).
     unsafe fn resize<const TOUCH: u8>(&mut self, action: Action) -> i64 {
         let size = action.size();
-        let (old, had) = self.slots[action.slot() as usize].take(action.taken());
+        let (old, marked) = self.slots[action.slot() as usize].take(action.taken());
+        let had = marked & !PARTLY;
         let to = &self.slots[action.to() as usize];
         let change = size as i64 - had as i64;
         let old: *mut u8 = match old {
@@ -301,8 +280,9 @@ impl<'s, 'o> Player<'s, 'o> {
                 } else {
                     // The old one is still there.
                     self.refused += 1;
+                    self.pass_over(action);
                     let kept = if old.is_null() { NOTHING } else { old.addr() as u64 };
-                    to.put(kept, had, action.given());
+                    to.put(kept, marked, action.given());
                     return 0;
                 }
                 return change;
@@ -310,8 +290,10 @@ impl<'s, 'o> Player<'s, 'o> {
             if !old.is_null() {
                 self.read_back::<TOUCH>(block, had.min(size));
             }
-            touch::<TOUCH>(block, if old.is_null() { 0 } else { had }, action);
-            to.put(block.expose_provenance() as u64, size, action.given());
+            // What was not touched of the old one may be of the new one.
+            let touched = if old.is_null() || marked != had { 0 } else { had };
+            let marked = self.touch::<TOUCH>(block, touched, action);
+            to.put(block.expose_provenance() as u64, marked, action.given());
         }
         change
     }
@@ -320,83 +302,11 @@ impl<'s, 'o> Player<'s, 'o> {
     /// `block` has so many bytes, and was touched.
     #[inline(always)]
     unsafe fn read_back<const TOUCH: u8>(&mut self, block: *mut u8, size: u64) {
-        if TOUCH > 0 && size >= WORD {
+        if TOUCH != touch::NONE && size >= touch::WORD {
             // SAFETY: by contract.
             let word = unsafe { block.cast::<u64>().read_unaligned() };
             let mixed = (word ^ size).wrapping_mul(0x9e37_79b9_7f4a_7c15);
             self.digest = self.digest.wrapping_add(mixed ^ mixed >> 29);
-        }
-    }
-}
-
-/// Writes to a block, of which the first `old` bytes were written before.
-///
-/// # Safety
-/// The block has the action's size.
-#[inline(always)]
-unsafe fn touch<const TOUCH: u8>(block: *mut u8, old: u64, action: Action) {
-    let size = action.size();
-    if TOUCH == 0 {
-        return;
-    }
-    // SAFETY: all within the block.
-    unsafe {
-        if TOUCH == 2 && size > old {
-            ptr::write_bytes(block.add(old as usize), 0xa5, (size - old) as usize);
-        } else if size > old && size >= OS_PAGE as u64 / 2 {
-            touch_pages(block, old as usize, size as usize);
-        }
-        if size >= WORD {
-            let seal = u64::from(action.to()) << 32 ^ size;
-            block.cast::<u64>().write_unaligned(seal);
-        } else if size > 0 {
-            block.write(1);
-        }
-    }
-}
-
-/// Writes the first byte of each OS page that begins in the new part of a block.
-///
-/// # Safety
-/// The block has `size` bytes.
-#[inline(never)]
-unsafe fn touch_pages(block: *mut u8, old: usize, size: usize) {
-    let first = (block.addr() + old).next_multiple_of(OS_PAGE) - block.addr();
-    for at in (first..size).step_by(OS_PAGE) {
-        // SAFETY: at < size.
-        unsafe { block.add(at).write_volatile(1) };
-    }
-}
-
-/// Nanoseconds of CLOCK_MONOTONIC.
-pub(super) fn now_ns() -> u64 {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: fills the timespec.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut time) };
-    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
-}
-
-/// Waits for a moment that lies up to `gap` nanoseconds ahead.
-fn sleep_until(due_ns: u64, gap: u64) {
-    // What is shorter than a look at the clock is not waited for on its own.
-    if gap < 50 {
-        return;
-    }
-    loop {
-        let left = due_ns.saturating_sub(now_ns());
-        if left == 0 {
-            return;
-        }
-        if left > 100_000 {
-            let nap = left - 60_000;
-            let nap = libc::timespec {
-                tv_sec: (nap / 1_000_000_000) as i64,
-                tv_nsec: (nap % 1_000_000_000) as i64,
-            };
-            // SAFETY: reads the timespec.
-            unsafe { libc::nanosleep(&nap, ptr::null_mut()) };
-        } else {
-            std::hint::spin_loop();
         }
     }
 }

@@ -11,23 +11,24 @@
 //! so that a thread costs the heap and the kernel next to nothing.
 
 use std::cell::UnsafeCell;
-use std::ffi::{c_int, c_void};
+use std::ffi::c_void;
 use std::io;
 use std::mem::{MaybeUninit, size_of};
 use std::ptr;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64};
 
-use super::player::{Player, Slot};
+use super::futex::{wait, wake};
+use super::player::Player;
+use super::region::Region;
 use super::script::Script;
-use super::{Options, ReplayError};
+use super::slot::Slot;
+use super::{Options, ReplayError, clock};
 use crate::synthetic::{Observer, Outcome};
 use crate::trace::Action;
 
 /// Bytes of a thread's stack.
 const STACK: usize = 128 << 10;
-/// More memory than this is not made resident beforehand.
-const POPULATED: usize = 512 << 20;
 
 /// What all threads of a replay share.
 #[derive(Debug)]
@@ -86,36 +87,6 @@ struct Ticket {
     stage: *const Stage,
     number: u32,
     seat: u32,
-}
-
-/// Memory of our own.
-#[derive(Debug)]
-pub(super) struct Region {
-    start: *mut u8,
-    bytes: usize,
-}
-
-impl Region {
-    fn new(bytes: usize) -> Result<Region, ReplayError> {
-        let bytes = bytes.max(1).next_multiple_of(4096);
-        let populate = if bytes <= POPULATED { libc::MAP_POPULATE } else { 0 };
-        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | populate;
-        let access = libc::PROT_READ | libc::PROT_WRITE;
-        // SAFETY: a new mapping where the kernel chooses.
-        let start = unsafe { libc::mmap(ptr::null_mut(), bytes, access, flags, -1, 0) };
-        if start == libc::MAP_FAILED {
-            let what = "mapping the replay's own memory";
-            return Err(ReplayError::System(what, io::Error::last_os_error()));
-        }
-        Ok(Region { start: start.cast(), bytes })
-    }
-}
-
-impl Drop for Region {
-    fn drop(&mut self) {
-        // SAFETY: our own mapping, which goes with us.
-        unsafe { libc::munmap(self.start.cast(), self.bytes) };
-    }
 }
 
 impl Stage {
@@ -186,7 +157,7 @@ impl Stage {
             left.store(parts as u32, Relaxed);
         }
         self.watched = observer.is_some();
-        self.began_ns = super::player::now_ns();
+        self.began_ns = clock::now_ns();
         let stage = &*self;
         let events = stage.script.events();
         if stage.script.threads().len() > 1 {
@@ -224,7 +195,7 @@ impl Stage {
 
     /// The parts of thread `number`, who sits in `seat`.
     fn perform(&self, number: u32, seat: u32, observer: Option<&mut dyn Observer>) {
-        let mut player = Player::new(self, self.buffers(seat), observer);
+        let mut player = Player::new(self, number, self.buffers(seat), observer);
         let alone = self.script.threads().len() == 1;
         for part in self.script.parts(number as usize) {
             if !alone {
@@ -385,38 +356,4 @@ extern "C" fn sit_down(ticket: *mut c_void) -> *mut c_void {
 pub(super) fn give_up(why: &str) -> ! {
     eprintln!("brkpoint worker: replaying: {why}");
     std::process::exit(2)
-}
-
-/// Waits until `word` is no longer `value`, or somebody wakes; `nap_ns` at most,
-/// unless it is 0.
-pub(super) fn wait(word: &AtomicU32, value: u32, nap_ns: i64) {
-    for _ in 0..200 {
-        if word.load(Acquire) != value {
-            return;
-        }
-        std::hint::spin_loop();
-    }
-    let nap = libc::timespec { tv_sec: 0, tv_nsec: nap_ns };
-    let nap = if nap_ns == 0 { ptr::null() } else { &raw const nap };
-    futex(word, libc::FUTEX_WAIT, value, nap);
-}
-
-/// Wakes all who wait for `word`.
-pub(super) fn wake(word: &AtomicU32) {
-    futex(word, libc::FUTEX_WAKE, i32::MAX as u32, ptr::null());
-}
-
-fn futex(word: &AtomicU32, what: c_int, value: u32, time: *const libc::timespec) {
-    // SAFETY: the word lives; errors mean that there is nothing to wait for.
-    unsafe {
-        libc::syscall(
-            libc::SYS_futex,
-            word.as_ptr(),
-            what | libc::FUTEX_PRIVATE_FLAG,
-            value,
-            time,
-            ptr::null::<u32>(),
-            0,
-        );
-    }
 }

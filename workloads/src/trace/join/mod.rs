@@ -3,23 +3,23 @@
 //! A process's threads are merged by their stamps, in memory that grows with its
 //! live blocks and with the threads that are alive at one moment.
 
+mod noted;
+mod resident;
+mod stream;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Write};
 use std::mem::size_of;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::raw::{self, Control, Entry, Window};
-use super::weaver::Taken;
-use super::{Call, Closing, Header, Kind, Limit, Process, Weaver, Writer};
-
-/// Bytes that are read of a thread's file at a time.
-const BLOCK: usize = 32 << 10;
-const ENTRY: usize = size_of::<Entry>();
-const WINDOW: usize = size_of::<Window>();
+use super::raw::{self, Control};
+use super::{Closing, Header, Limit, Process, Weaver, Writer};
+use noted::noted;
+use resident::Resident;
+use stream::{Stream, What, first};
 
 /// Why a recording cannot be joined. It stays as it is.
 #[derive(Debug)]
@@ -70,6 +70,8 @@ struct Image {
     process: Process,
     /// Its threads' files, with the stamp of each one's first entry.
     threads: Vec<(u64, PathBuf)>,
+    /// What was resident at its end, if it ended in good order.
+    resident: Option<PathBuf>,
 }
 
 impl Recording {
@@ -126,6 +128,10 @@ impl Recording {
             if let Some(number) = name.strip_suffix(".image").and_then(|text| text.parse().ok()) {
                 let bytes = fs::read(&path).map_err(unreadable(&path))?;
                 noted(&bytes, &mut images.entry(number).or_default().process);
+            } else if let Some(number) =
+                name.strip_suffix(".resident").and_then(|text| text.parse().ok())
+            {
+                images.entry(number).or_default().resident = Some(path);
             } else if let Some((number, _)) =
                 name.strip_suffix(".events").and_then(|text| text.split_once('-'))
             {
@@ -208,14 +214,14 @@ impl Recording {
             let next = loop {
                 let Some(record) = stream.next()? else { break None };
                 if record.stamp > until {
-                    stream.at -= 1;
+                    stream.back();
                     break Some(record.stamp);
                 }
                 let at_ns = self.ns(record.stamp);
                 let done = match record.what {
                     What::Call(call) => weaver.call(thread, at_ns, call),
-                    What::Resize(address) => {
-                        let taken = weaver.take(thread, address);
+                    What::Resize { address, resident } => {
+                        let taken = weaver.take(thread, address, resident);
                         stream.pending.replace(taken).into_iter().for_each(|it| weaver.forget(it));
                         Ok(())
                     }
@@ -230,10 +236,15 @@ impl Recording {
                 Some(stamp) => due.push(Reverse((stamp, at))),
                 None => {
                     stream.pending.take().into_iter().for_each(|it| weaver.forget(it));
-                    stream.records = Vec::new();
+                    stream.close();
                     weaver.thread_ended(thread);
                 }
             }
+        }
+        if let Some(path) = &image.resident {
+            let resident = Resident::read(path);
+            let resident = resident.map_err(|error| JoinError::Read(path.clone(), error))?;
+            weaver.at_the_end(|address, size| resident.pages(address, size));
         }
         weaver.finish().map_err(JoinError::Write)
     }
@@ -254,213 +265,4 @@ fn limit(control: &Control) -> Option<Limit> {
             Some(Limit::Failure(format!("{at}: {error}")))
         }
     }
-}
-
-/// Reads the file of an image.
-fn noted(bytes: &[u8], process: &mut Process) {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let mut rest = bytes;
-    let mut word = || {
-        let end = rest.iter().position(|&byte| byte == 0)?;
-        let word = &rest[..end];
-        rest = &rest[end + 1..];
-        Some(word)
-    };
-    while let Some(name) = word() {
-        if name == b"cmdline" {
-            process.arguments = std::iter::from_fn(&mut word).map(text).collect();
-            break;
-        }
-        let Some(value) = word() else { break };
-        match name {
-            b"pid" => process.pid = text(value).parse().unwrap_or_default(),
-            b"glibc" => process.libc = format!("glibc {}", text(value)),
-            b"program" => process.program = text(value),
-            b"set" => {
-                let value = text(value);
-                let (name, value) = value.split_once('=').unwrap_or((&value, ""));
-                // The recorder itself is no setting.
-                let others = |library: &&str| !library.ends_with("libbrkpoint_recorder.so");
-                let value = match name {
-                    "LD_PRELOAD" => {
-                        let libraries = value.split([':', ' ']).filter(others);
-                        libraries.collect::<Vec<_>>().join(":")
-                    }
-                    _ => value.to_owned(),
-                };
-                if !value.is_empty() {
-                    process.settings.insert(name.to_owned(), value);
-                }
-            }
-            _ => {}
-        }
-    }
-}
-
-/// The first window of a thread's file, and the stamp of its first entry, if there
-/// is any.
-fn first(path: &Path) -> io::Result<Option<(Window, u64)>> {
-    let mut stream = Stream::new(path, u64::MAX);
-    let file = File::open(path)?;
-    let Some(window) = stream.window(&file)? else { return Ok(None) };
-    stream.fill(&file)?;
-    Ok(stream.records.first().map(|record| (window, record.stamp)))
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Record {
-    stamp: u64,
-    what: What,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum What {
-    Call(Call),
-    Resize(u64),
-    Resized { address: u64, size: u64 },
-}
-
-/// A thread's file, read a block at a time. It is not kept open, since there may
-/// be more of them than files can be.
-#[derive(Debug)]
-struct Stream {
-    path: PathBuf,
-    stop: u64,
-    /// The next byte, and where the window ends.
-    offset: u64,
-    window_end: u64,
-    base: u64,
-    records: Vec<Record>,
-    at: usize,
-    over: bool,
-    /// Its number in the weaver.
-    thread: Option<u32>,
-    /// What a realloc has begun with.
-    pending: Option<Taken>,
-}
-
-impl Stream {
-    fn new(path: &Path, stop: u64) -> Stream {
-        Stream {
-            path: path.to_owned(),
-            stop,
-            offset: 0,
-            window_end: 0,
-            base: 0,
-            records: Vec::new(),
-            at: 0,
-            over: false,
-            thread: None,
-            pending: None,
-        }
-    }
-
-    fn next(&mut self) -> Result<Option<Record>, JoinError> {
-        while self.at == self.records.len() {
-            if self.over {
-                return Ok(None);
-            }
-            let filled = File::open(&self.path).and_then(|file| self.fill(&file));
-            filled.map_err(|error| JoinError::Read(self.path.clone(), error))?;
-        }
-        let record = self.records[self.at];
-        if record.stamp > self.stop {
-            return Ok(None);
-        }
-        self.at += 1;
-        Ok(Some(record))
-    }
-
-    /// Reads the header of the window that begins here.
-    fn window(&mut self, file: &File) -> io::Result<Option<Window>> {
-        let mut bytes = [0; WINDOW];
-        if read_at(file, &mut bytes, self.offset)? < WINDOW {
-            return Ok(None);
-        }
-        // SAFETY: so many bytes are there, and any bytes are a Window.
-        let window = unsafe { bytes.as_ptr().cast::<Window>().read_unaligned() };
-        let sane = window.magic == raw::MAGIC
-            && (WINDOW as u64..=1 << 30).contains(&window.bytes)
-            && window.bytes.is_multiple_of(ENTRY as u64);
-        Ok(sane.then_some(window))
-    }
-
-    /// Reads the next block's records, in the order of their stamps.
-    fn fill(&mut self, file: &File) -> io::Result<()> {
-        self.records.clear();
-        self.at = 0;
-        while self.records.is_empty() {
-            if self.offset + ENTRY as u64 > self.window_end {
-                self.offset = self.window_end;
-                let Some(window) = self.window(file)? else {
-                    self.over = true;
-                    return Ok(());
-                };
-                self.base = window.base;
-                self.window_end = self.offset + window.bytes;
-                self.offset += WINDOW as u64;
-            }
-            let mut bytes = [0; BLOCK];
-            let len = (self.window_end - self.offset).min(BLOCK as u64) as usize;
-            let got = read_at(file, &mut bytes[..len], self.offset)?;
-            if got < ENTRY {
-                self.over = true;
-                return Ok(());
-            }
-            self.offset += self.decode(&bytes[..got]) as u64;
-        }
-        // But for signals they are in order already.
-        self.records.sort_by_key(|record| record.stamp);
-        Ok(())
-    }
-
-    /// Decodes entries; gives the bytes that it has done with.
-    fn decode(&mut self, bytes: &[u8]) -> usize {
-        let number = |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().expect("eight bytes"));
-        let mut more = None;
-        let mut done = 0;
-        for entry in bytes.chunks_exact(ENTRY) {
-            let entry = Entry { first: number(&entry[..8]), second: number(&entry[8..]) };
-            let stamp = self.base + entry.stamp();
-            let (address, mut size, mut align) = (entry.address(), entry.size(), None);
-            done += ENTRY;
-            if let Some((log2, upper)) = more.take() {
-                (align, size) = (log2, size | upper);
-            }
-            let allocated = |kind| {
-                What::Call(Call::Allocated { kind, address, size, align: align.unwrap_or(0) })
-            };
-            let what = match entry.kind() {
-                raw::MALLOC if align.is_some() => allocated(Kind::Aligned),
-                raw::MALLOC => allocated(Kind::Malloc),
-                raw::CALLOC => allocated(Kind::Calloc),
-                raw::FREE => What::Call(Call::Freed { address }),
-                raw::RESIZE => What::Resize(address),
-                raw::RESIZED => What::Resized { address, size },
-                raw::REFUSED => What::Call(Call::Refused { size }),
-                raw::MORE => {
-                    let log2 = (entry.first >> 8) as u8;
-                    more = Some((log2.checked_sub(1), entry.second << raw::SIZE_BITS));
-                    continue;
-                }
-                _ => continue,
-            };
-            self.records.push(Record { stamp, what });
-        }
-        // What more is about comes with the next block.
-        if more.is_some() && bytes.len() == BLOCK { done - ENTRY } else { done }
-    }
-}
-
-fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-    let mut got = 0;
-    while got < buffer.len() {
-        match file.read_at(&mut buffer[got..], offset + got as u64) {
-            Ok(0) => break,
-            Ok(more) => got += more,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(got)
 }
