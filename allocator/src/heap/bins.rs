@@ -244,6 +244,13 @@ impl Bins {
         Some((chunk, size_of_free(chunk)))
     }
 
+    /// Loses the chunks of a size, but not the bits that say there are some.
+    #[cfg(test)]
+    pub(super) fn forget(&mut self, size: usize) {
+        let (row, column) = place(size);
+        assert!(self.heads[row][column].take().is_some(), "there is none");
+    }
+
     /// Calls `each` with every chunk and the bin it is in; `false` from it
     /// ends the walk, and so does a bit that does not match its bin.
     pub(super) fn walk(

@@ -12,6 +12,9 @@ use super::units::{FULL, UNIT, Unit, blocks_of, floor_of, tier_of};
 use super::{Heap, Mapping};
 use crate::os::PageSource;
 
+#[cfg(test)]
+mod tests;
+
 /// A broken invariant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Broken {
