@@ -5,6 +5,7 @@
 //! - [`process`]: the process's own heap, with its caches
 //! - `rate`: how many operations a second, told at the end of a run
 //! - [`report`]: a broken promise as a shrunk test
+//! - [`targets`]: what `oom` and `differential` do with a case
 //! - `settings`, `subject`: the tests' own, shared with `allocator/tests`
 
 pub mod arena;
@@ -18,3 +19,4 @@ pub mod settings;
 #[path = "../../allocator/tests/support/subject.rs"]
 #[allow(missing_docs, reason = "written for tests")]
 pub mod subject;
+pub mod targets;
