@@ -340,4 +340,7 @@ fn a_trace_is_a_workload() {
     let ran = lab.compare(&["glibc"], &["-w", "a.trace", "--rounds", "1"]).exits(0);
     assert!(ran.rows().median("glibc", "wall_s") > 0.0);
     lab.compare(&["glibc"], &["-w", "no.trace"]).exits(2);
+    let gate = ["gate", "--base", "glibc", "--new", "glibc:mmap_threshold=0"];
+    let ran = lab.run(&[&gate[..], &["--counts-only", "-w", "a.trace"]].concat()).exits(1);
+    assert!(ran.stdout.contains("memory calls on a.trace"), "{ran}");
 }

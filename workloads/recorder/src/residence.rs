@@ -3,8 +3,8 @@
 //! are live then.
 
 use core::ffi::c_void;
-use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::{AtomicU8, AtomicU64};
 
 use crate::raw::AREA;
 use crate::system::{self, Errno, OS_PAGE};
@@ -14,6 +14,10 @@ use crate::{image, real};
 const LARGE: usize = 8 << 10;
 /// At the end no more OS pages than this are looked at: 64 GiB.
 const MOST: usize = 16 << 20;
+/// Larger blocks are not looked at when they go or are resized, in bytes: the call would
+/// take long.
+const LARGEST: usize = 4 << 30;
+const LARGEST_RESIZED: usize = 4 << 20;
 /// OS pages that are looked at by one call.
 const BATCH: usize = 1024;
 
@@ -21,10 +25,22 @@ const BATCH: usize = 1024;
 /// Few frees of others find one.
 static SEEN: [AtomicU64; 64] = [const { AtomicU64::new(0) }; 64];
 
+/// Where a block of up to so many bytes was resident all over, so many that follow there
+/// are not looked at: a program that fills a buffer again and again is not to wait for each
+/// look.
+static PASSED_OVER: [AtomicU8; 4096] = [const { AtomicU8::new(0) }; 4096];
+const PASS_OVER: u8 = 7;
+const MOST_PASSED_OVER: usize = 64 << 10;
+
+#[inline(always)]
+fn hash(block: usize) -> usize {
+    // Large blocks lie 16 bytes behind the begin of an OS page, or anywhere.
+    (block >> 4 ^ block >> 12) & 4095
+}
+
 #[inline(always)]
 fn seen(block: usize) -> (&'static AtomicU64, u64) {
-    // Large blocks lie 16 bytes behind the begin of an OS page, or anywhere.
-    let hash = (block >> 4 ^ block >> 12) & 4095;
+    let hash = hash(block);
     (&SEEN[hash >> 6], 1 << (hash & 63))
 }
 
@@ -42,21 +58,51 @@ pub(crate) fn note(block: usize, size: usize) {
 #[inline(always)]
 pub(crate) fn of(block: *mut c_void) -> usize {
     let (word, bit) = seen(block.addr());
-    if word.load(Relaxed) & bit == 0 { 0 } else { look(block) }
+    if word.load(Relaxed) & bit == 0 { 0 } else { look_freed(block) }
+}
+
+/// The same of a block that is to have `size` bytes. Who grows it by a little, which may
+/// be often, has filled it.
+#[inline(always)]
+pub(crate) fn of_resized(block: *mut c_void, size: usize) -> usize {
+    let (word, bit) = seen(block.addr());
+    if word.load(Relaxed) & bit == 0 { 0 } else { look_resized(block, size) }
 }
 
 #[cold]
 #[inline(never)]
-fn look(block: *mut c_void) -> usize {
+fn look_freed(block: *mut c_void) -> usize {
+    look(block, real::usable_size(block))
+}
+
+#[cold]
+#[inline(never)]
+fn look_resized(block: *mut c_void, size: usize) -> usize {
     let usable = real::usable_size(block);
-    if usable < LARGE {
+    let little = usable.abs_diff(size) < usable / 4;
+    if little || usable > LARGEST_RESIZED { 0 } else { look(block, usable) }
+}
+
+fn look(block: *mut c_void, usable: usize) -> usize {
+    if !(LARGE..=LARGEST).contains(&usable) {
+        return 0;
+    }
+    let passed_over = &PASSED_OVER[hash(block.addr())];
+    let left = passed_over.load(Relaxed);
+    if left > 0 && usable <= MOST_PASSED_OVER {
+        passed_over.store(left - 1, Relaxed);
         return 0;
     }
     let from = block.addr().next_multiple_of(OS_PAGE);
     let to = (block.addr() + usable) / OS_PAGE * OS_PAGE;
     let mut resident = 0;
-    let looked = each(from, to, |_, there| resident += usize::from(there));
-    if looked.is_ok() { resident + 1 } else { 0 }
+    if each(from, to, |_, there| resident += usize::from(there)).is_err() {
+        return 0;
+    }
+    if resident == to.saturating_sub(from) / OS_PAGE {
+        passed_over.store(PASS_OVER, Relaxed);
+    }
+    resident + 1
 }
 
 /// Tells of each OS page from `from` to `to` whether it is resident.
