@@ -230,3 +230,57 @@ fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     }
     Ok(got)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    /// A window with one entry: the address is 16 times its number.
+    fn window(number: u64) -> Vec<u8> {
+        let bytes = if number == 1 { FIRST } else { SEGMENT };
+        let header = [raw::MAGIC, bytes, 0, 7, 7, number];
+        let entry = Entry::new(raw::FREE, 16 * number, 0, number);
+        let mut window: Vec<u8> = header
+            .into_iter()
+            .chain([entry.first, entry.second])
+            .flat_map(u64::to_le_bytes)
+            .collect();
+        window.resize(bytes as usize, 0);
+        window
+    }
+
+    fn read(parts: &[Vec<u8>]) -> Vec<u64> {
+        let mut file = tempfile::NamedTempFile::new().expect("a file");
+        file.write_all(&parts.concat()).expect("written");
+        let mut stream = Stream::new(file.path(), u64::MAX);
+        let mut numbers = Vec::new();
+        while let Some(record) = stream.next().expect("readable") {
+            let What::Call(Call::Freed { address, .. }) = record.what else { panic!("{record:?}") };
+            numbers.push(address / 16);
+        }
+        numbers
+    }
+
+    #[test]
+    fn windows_are_read_in_order_from_the_file_and_then_from_the_ring() {
+        const { assert!(size_of::<Window>() == 6 * 8) };
+        let empty = || vec![0; SEGMENT as usize];
+        assert_eq!(read(&[window(1)]), [1]);
+        assert_eq!(read(&[window(1), window(2)]), [1, 2]);
+        // Nothing was copied yet.
+        let begin = [window(1), window(2), window(3), window(4), empty()];
+        assert_eq!(read(&begin), [1, 2, 3, 4]);
+        // The third was copied, and its segment is empty; the fifth follows the fourth.
+        let copied = [window(1), window(2), empty(), window(4), window(5), window(3)];
+        assert_eq!(read(&copied), [1, 2, 3, 4, 5]);
+        // Killed between the copy and the emptying.
+        let both = [window(1), window(2), window(3), window(4), window(5), window(3)];
+        assert_eq!(read(&both), [1, 2, 3, 4, 5]);
+        // Killed while the fourth was copied: it is in the ring.
+        let cut = window(4)[..1000].to_vec();
+        let cut = [window(1), window(2), window(6), window(4), window(5), window(3), cut];
+        assert_eq!(read(&cut), [1, 2, 3, 4, 5, 6]);
+    }
+}
