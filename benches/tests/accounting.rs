@@ -7,7 +7,7 @@ use std::process::Command;
 
 use brkpoint::engine::control;
 use brkpoint::worker::{Answer, Compared, Layout, run_arguments};
-use brkpoint_reports::record::{Metric, Pass};
+use brkpoint_reports::record::{Metric, Moment, Pass};
 use brkpoint_workloads::synthetic;
 use engine_support::{arm, linked_arms, printed, under, worker};
 
@@ -130,6 +130,26 @@ fn what_ours_says_of_itself_is_what_is_seen_from_outside() {
             assert!(heap + told.untouched + slack >= told.held, "{at}");
         }
     }
+}
+
+/// Which OS pages hold nothing but what caches keep, only an allocator itself can tell.
+#[test]
+fn maps_tell_what_caches_keep_where_the_allocator_does() {
+    let end = |engine: &str, cache: Option<&str>| {
+        let mut command = under(&arm(engine), worker());
+        command.env_remove("BRKPOINT_THREAD_CACHE").env("BRKPOINT_THP", "0");
+        command.envs(cache.map(|cache| ("BRKPOINT_THREAD_CACHE", cache)));
+        let seen = answer(command.args(run_arguments("glibc-simple", Pass::Layout, 7, 0.01)));
+        let map = layout(seen).heap.pop().expect("a map of the end");
+        assert_eq!((map.moment, map.live_bytes), (Moment::End, 0));
+        map.areas
+    };
+    let ours = end("brkpoint", None);
+    let cached = ours.iter().map(|area| area.cached_bytes.expect("told")).sum::<u64>();
+    assert!(cached > 0 && ours.iter().any(|area| area.squares.contains('C')), "{ours:?}");
+    let without = end("brkpoint", Some("0"));
+    assert!(without.iter().all(|area| area.cached_bytes == Some(0)), "{without:?}");
+    assert!(end("glibc", None).iter().all(|area| area.cached_bytes.is_none()));
 }
 
 #[test]

@@ -47,6 +47,9 @@ pub enum PageState {
     Returned,
     /// Resident, and without a live block.
     Kept,
+    /// Resident, and without a live block; a thread's cache keeps a block in it. Known
+    /// only of allocators that tell.
+    Cached,
     /// A live block lies in it.
     Live,
 }
@@ -58,30 +61,39 @@ pub struct Area {
     pub source: Source,
     /// Bytes of OS pages with a live block.
     pub live_bytes: u64,
-    /// Bytes of those that are free and resident.
+    /// Bytes of those that are free and resident, and in no cache as far as is known.
     pub kept_bytes: u64,
+    /// Bytes of those without a live block that hold a block of a thread's cache;
+    /// `None`: the allocator does not tell, and `kept_bytes` holds them too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cached_bytes: Option<u64>,
     /// Bytes of those that are not resident.
     pub returned_bytes: u64,
     /// OS pages of a square.
     pub pages_a_square: u32,
-    /// Squares in runs, each a letter and how many: `L` live, `K` kept, `R`
-    /// returned. `L12R3`. Of a long run that is not resident they are the
+    /// Squares in runs, each a letter and how many: `L` live, `C` cached,
+    /// `K` kept, `R` returned. `L12R3`. Of a long run that is not resident they are the
     /// beginning: a reservation would hide all else.
     pub squares: String,
 }
 
 impl PageState {
     /// All, and their letters.
-    const LETTERS: [(PageState, char); 3] =
-        [(PageState::Live, 'L'), (PageState::Kept, 'K'), (PageState::Returned, 'R')];
+    const LETTERS: [(PageState, char); 4] = [
+        (PageState::Live, 'L'),
+        (PageState::Cached, 'C'),
+        (PageState::Kept, 'K'),
+        (PageState::Returned, 'R'),
+    ];
 }
 
 /// Most squares of an area.
 pub const SQUARES: usize = 2048;
 
 impl Area {
-    /// The area of runs of OS pages of `page` bytes; `None` of none.
-    pub fn of(source: Source, page: u64, runs: &[(PageState, u64)]) -> Option<Area> {
+    /// The area of runs of OS pages of `page` bytes; `None` of none. `tells`: whether
+    /// the allocator says what its caches keep.
+    pub fn of(source: Source, page: u64, runs: &[(PageState, u64)], tells: bool) -> Option<Area> {
         let pages = |of: PageState| {
             runs.iter().filter(|run| run.0 == of).map(|run| run.1).sum::<u64>() * page
         };
@@ -129,6 +141,7 @@ impl Area {
             source,
             live_bytes: pages(PageState::Live),
             kept_bytes: pages(PageState::Kept),
+            cached_bytes: tells.then(|| pages(PageState::Cached)),
             returned_bytes: pages(PageState::Returned),
             pages_a_square: u32::try_from(each).unwrap_or(u32::MAX),
             squares: text,
@@ -163,16 +176,20 @@ mod tests {
     #[test]
     fn an_area_keeps_its_figures_and_shows_the_most_telling_of_a_square() {
         let runs = [(PageState::Kept, 3), (PageState::Live, 1), (PageState::Kept, 4092)];
-        let area = Area::of(Source::Break, 4096, &runs).expect("pages");
+        let area = Area::of(Source::Break, 4096, &runs, false).expect("pages");
         assert_eq!((area.kept_bytes, area.live_bytes), (4095 * 4096, 4096));
         assert_eq!((area.pages_a_square, area.squares.as_str()), (2, "K1L1K2046"));
         let squares = area.runs().expect("runs");
         assert_eq!(squares.iter().map(|run| run.1).sum::<usize>(), SQUARES);
-        let small = Area::of(Source::Mappings, 4096, &runs[..2]).expect("pages");
+        let small = Area::of(Source::Mappings, 4096, &runs[..2], false).expect("pages");
         assert_eq!((small.pages_a_square, small.squares.as_str()), (1, "K3L1"));
-        assert_eq!(Area::of(Source::Break, 4096, &[]), None);
+        assert_eq!(Area::of(Source::Break, 4096, &[], false), None);
+        let cached = [(PageState::Cached, 2), (PageState::Kept, 1)];
+        let cached = Area::of(Source::Break, 4096, &cached, true).expect("pages");
+        assert_eq!((cached.cached_bytes, cached.squares.as_str()), (Some(8192), "C2K1"));
+        assert_eq!(area.cached_bytes, None);
         let reserved = [(PageState::Live, 8), (PageState::Returned, 1 << 30)];
-        let reserved = Area::of(Source::Mappings, 4096, &reserved).expect("pages");
+        let reserved = Area::of(Source::Mappings, 4096, &reserved, false).expect("pages");
         assert_eq!((reserved.returned_bytes, reserved.squares.as_str()), (1 << 42, "L8R65"));
         for bad in ["X1", "L", "1L", "L99999", "L1é2"] {
             assert_eq!(Area { squares: bad.into(), ..area.clone() }.runs(), None, "{bad}");
@@ -181,19 +198,21 @@ mod tests {
 
     #[test]
     fn squares_of_any_runs_add_up() {
-        let states = [PageState::Live, PageState::Returned, PageState::Kept];
+        let states = [PageState::Live, PageState::Returned, PageState::Kept, PageState::Cached];
         for seed in 1..200u64 {
-            let run = |i: u64| (states[(i * seed % 3) as usize], i * seed * 7919 % 97);
+            let run = |i: u64| (states[(i * seed % 4) as usize], i * seed * 7919 % 97);
             let runs: Vec<(PageState, u64)> = (0..seed * 3).map(run).collect();
             let resident = runs.iter().filter(|run| run.0 != PageState::Returned);
             let resident: u64 = resident.map(|run| run.1).sum();
             let all: u64 = runs.iter().map(|run| run.1).sum();
-            let Some(area) = Area::of(Source::Break, 1, &runs) else { continue };
+            let Some(area) = Area::of(Source::Break, 1, &runs, true) else { continue };
             let squares: usize = area.runs().expect("runs").iter().map(|run| run.1).sum();
             let each = u64::from(area.pages_a_square);
             assert!(squares as u64 <= all.div_ceil(each), "{seed}");
             assert!(squares as u64 * each >= resident && squares <= SQUARES, "{seed}");
-            assert_eq!(area.live_bytes + area.kept_bytes + area.returned_bytes, all, "{seed}");
+            let cached = area.cached_bytes.expect("told");
+            let told = area.live_bytes + cached + area.kept_bytes + area.returned_bytes;
+            assert_eq!(told, all, "{seed}");
         }
     }
 }

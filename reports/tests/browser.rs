@@ -146,12 +146,17 @@ fn the_page_is_whole_and_fits_every_window_in_light_and_dark() {
     if !has_chromium() {
         return;
     }
-    let report = analyse(&Records::from_lines(fixture::rich()));
+    let mut records = Records::from_lines(fixture::rich());
+    records.criterion = fixture::thresholds();
+    let report = analyse(&records);
     let title = "brkpoint: allocation strategies compared";
     look(&report.to_html(), title, &WINDOWS, |seen, at| {
         assert_eq!(seen["verdict"].as_str(), Some(&*report.verdict[0]), "{at}");
         for class in ["ratios", "samples", "syscalls", "faults", "rss"] {
             assert_eq!(seen["plots"][class], 5, "{class} at {at}");
+        }
+        for (class, plots) in [("latency", 3), ("occupancy", 3), ("curve", 4)] {
+            assert_eq!(seen["plots"][class], plots, "{class} at {at}");
         }
         // Three driven workloads of ten engines without an error but two, three moments.
         assert!(seen["maps"].as_u64() >= Some(3 * 8 * 3), "{at}: {}", seen["maps"]);
@@ -184,6 +189,19 @@ fn what_is_packed_is_unpacked() {
         for what in ["sorted", "reversed", "restored", "filtered", "unfiltered"] {
             assert_eq!(seen["tried"][what], true, "{what} at {at}");
         }
+    });
+}
+
+/// For a page that took long to measure: `BRKPOINT_PAGE=FILE cargo test --test browser
+/// -- --ignored`.
+#[test]
+#[ignore = "looks at the page that BRKPOINT_PAGE names"]
+fn a_page_of_yours_is_whole_and_fits_every_window() {
+    let path = std::env::var("BRKPOINT_PAGE").expect("BRKPOINT_PAGE names a page");
+    let page = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let title = page.split_once("<title>").and_then(|(_, rest)| rest.split_once("</title>"));
+    look(&page, title.expect("a title").0, &WINDOWS, |seen, at| {
+        println!("{at}: {} maps, plots: {}", seen["maps"], seen["plots"]);
     });
 }
 

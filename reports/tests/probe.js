@@ -53,7 +53,7 @@ for (const picture of all('svg.plot, svg.map')) {
   if (!table || table.tBodies[0].rows.length === 0) tableless.push(name(figure));
   if (picture.getAttribute('role') !== 'img' || !picture.getAttribute('aria-label')) unlabelled.push(name(picture));
 }
-for (const plot of document.querySelectorAll('#memory svg.plot, #workloads svg.plot')) {
+for (const plot of document.querySelectorAll('#memory svg.plot, #workloads svg.plot, #criterion svg.plot')) {
   const told = plot.closest('figure').textContent;
   if (!/(lower|left|fewer) is better/.test(told)) undirected.push(name(plot));
 }
@@ -106,7 +106,7 @@ const message = {
   firstSection: document.querySelector('section').id,
   verdict: getComputedStyle(first).visibility === 'visible' && box(first).height > 0 ? first.textContent : null,
   verdictTop,
-  plots: Object.fromEntries(['ratios', 'samples', 'syscalls', 'faults', 'rss'].map(c => [c, all(`figure.${c} svg.plot`).length])),
+  plots: Object.fromEntries(['ratios', 'samples', 'syscalls', 'faults', 'rss', 'latency', 'occupancy', 'curve'].map(c => [c, all(`figure.${c} svg.plot`).length])),
   scatters: all('#memory svg.plot').length,
   maps: all('svg.map').length,
   heat: [...(table?.tBodies[0].rows ?? [])].map(row => row.querySelectorAll('b').length),

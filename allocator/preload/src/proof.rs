@@ -1,6 +1,6 @@
 //! How a process tells, from inside, which allocator it runs on.
 
-use core::ffi::c_char;
+use core::ffi::{c_char, c_void};
 
 use crate::MALLOC;
 use crate::tuning::Text;
@@ -35,6 +35,21 @@ pub unsafe extern "C" fn brkpoint_settings(buffer: *mut c_char, len: usize) -> u
 pub unsafe extern "C" fn brkpoint_stats(buffer: *mut c_char, len: usize) -> usize {
     // SAFETY: by contract.
     unsafe { give(&Text::of(format_args!("{}", MALLOC.stats())), buffer, len) }
+}
+
+/// Tells `each` the address and the usable bytes of every block that caches keep, and
+/// `context`. Exact while no other thread allocates or frees.
+///
+/// # Safety
+///
+/// `each` neither allocates nor frees, and does not unwind.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn brkpoint_cached(
+    each: unsafe extern "C" fn(*mut c_void, *mut c_void, usize),
+    context: *mut c_void,
+) {
+    // SAFETY: by contract; the block is not touched.
+    MALLOC.cached(|block, size| unsafe { each(context, block.cast(), size) });
 }
 
 /// Verifies every invariant of the heap: 0 if all hold. For tests.

@@ -153,18 +153,11 @@ impl<S: PageSource> Heap<S> {
     ///
     /// Null, or a block of this heap that a cache may have.
     pub(crate) unsafe fn count_cached(&self, stats: &mut Stats, block: *mut u8) {
-        let Some(block) = NonNull::new(block) else { return };
-        let class = self.units.class_of(block);
-        // SAFETY: in no unit, hence a block with a header; chunks that are
-        // cached change only in whether they are.
-        let header = if class > 0 { None } else { unsafe { Chunk::of_block(block).get() } };
-        let (live, blocks, size) = match header {
-            None if class == 0 => return,
-            None => (&mut stats.live, &mut stats.live_blocks, self.classes.size(class)),
-            Some((size, State::Mapped)) => {
-                (&mut stats.mapped_live, &mut stats.mapped_blocks, size - HEADER)
-            }
-            Some((size, _)) => (&mut stats.live, &mut stats.live_blocks, size - HEADER),
+        // SAFETY: by contract.
+        let Some((size, is_mapped)) = (unsafe { self.cached_size(block) }) else { return };
+        let (live, blocks) = match is_mapped {
+            true => (&mut stats.mapped_live, &mut stats.mapped_blocks),
+            false => (&mut stats.live, &mut stats.live_blocks),
         };
         // A block that just leaves its cache may be seen twice.
         if *blocks > 0 && *live >= size {
@@ -173,6 +166,24 @@ impl<S: PageSource> Heap<S> {
             stats.cached += size;
             stats.cached_blocks += 1;
         }
+    }
+
+    /// The usable bytes of a block that a cache may have, and whether it has a mapping
+    /// of its own; `None` if there is no block.
+    ///
+    /// # Safety
+    ///
+    /// As [`Heap::count_cached`].
+    pub(crate) unsafe fn cached_size(&self, block: *mut u8) -> Option<(usize, bool)> {
+        let block = NonNull::new(block)?;
+        let class = self.units.class_of(block);
+        if class > 0 {
+            return Some((self.classes.size(class), false));
+        }
+        // SAFETY: in no unit, hence a block with a header; chunks that are
+        // cached change only in whether they are.
+        let (size, state) = unsafe { Chunk::of_block(block).get() }?;
+        Some((size - HEADER, state == State::Mapped))
     }
 
     /// The accounts as they are now.

@@ -292,17 +292,23 @@ impl Brkpoint {
             let mut stats = heap.stats();
             // SAFETY: what is in a cache or in transit is freed and, as long as
             // we have the lock, the heap's.
-            let mut count = |block| unsafe { heap.count_cached(&mut stats, block) };
-            DEPOT.each(&mut count);
-            let mut next = *caches;
-            while let Some(cache) = next {
-                // SAFETY: caches stay for ever.
-                let cache = unsafe { cache.as_ref() };
-                cache.each(&mut count);
-                next = cache.next;
-            }
+            each_cached(*caches, |block| unsafe { heap.count_cached(&mut stats, block) });
             stats
         })
+    }
+
+    /// Tells `each` the address and the usable bytes of every block that caches keep;
+    /// exact while no other thread allocates or frees. `each` is called under the
+    /// heap's lock: it may neither allocate nor free.
+    pub fn cached(&self, mut each: impl FnMut(*mut u8, usize)) {
+        self.with_caches(|heap, caches| {
+            each_cached(*caches, |block| {
+                // SAFETY: as in `stats`.
+                if let Some((size, _)) = unsafe { heap.cached_size(block) } {
+                    each(block, size);
+                }
+            });
+        });
     }
 
     /// As [`Heap::check`].
@@ -382,3 +388,15 @@ const _: () = assert!(
     matches!(Config::DEFAULT.break_source, BreakSource::Reserved),
     "beside libc's malloc the program break is not ours"
 );
+
+/// Tells `each` what the depot and all of `caches` keep.
+fn each_cached(caches: Option<NonNull<Cache>>, mut each: impl FnMut(*mut u8)) {
+    DEPOT.each(&mut each);
+    let mut next = caches;
+    while let Some(cache) = next {
+        // SAFETY: caches stay for ever.
+        let cache = unsafe { cache.as_ref() };
+        cache.each(&mut each);
+        next = cache.next;
+    }
+}

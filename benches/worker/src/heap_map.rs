@@ -1,13 +1,16 @@
 //! Maps of the heap: which OS pages are live, kept or not resident, at the moments
 //! that tell most of it.
 
+use std::ffi::c_void;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
+use std::ptr;
 
 use brkpoint_reports::record::{Area, HeapMap, Moment, PageState, Source};
 use brkpoint_workloads::mapped::Mapped;
 
+use crate::identity::{self, Teller};
 use crate::memory::os_page;
 
 /// Runs of one map; a heap in more pieces has none.
@@ -18,12 +21,60 @@ const TEXT: usize = 8 << 20;
 /// What an OS page is to a map; `None`: it is not the heap's.
 pub(super) type StateOf<'s> = &'s dyn Fn(usize) -> Option<PageState>;
 
+/// Blocks of caches that are told; of more, nothing is known.
+const BLOCKS: usize = 1 << 18;
+
+/// What the allocator's caches keep, if it tells.
+#[derive(Debug)]
+struct Cached {
+    teller: Option<Teller>,
+    /// Address and bytes.
+    blocks: Mapped<(usize, usize)>,
+    count: usize,
+}
+
+impl Cached {
+    fn new() -> Cached {
+        let (teller, mut blocks) = (identity::cached_teller(), Mapped::new());
+        if teller.is_some() {
+            blocks.resize(BLOCKS, (0, 0));
+        }
+        Cached { teller, blocks, count: 0 }
+    }
+
+    /// The blocks that caches keep now, by address.
+    fn look(&mut self) -> Option<&[(usize, usize)]> {
+        unsafe extern "C" fn each(context: *mut c_void, block: *mut c_void, bytes: usize) {
+            // SAFETY: `look` hands itself over, and waits.
+            let cached = unsafe { &mut *context.cast::<Cached>() };
+            if let Some(place) = cached.blocks.get_mut(cached.count) {
+                *place = (block.addr(), bytes);
+            }
+            cached.count += 1;
+        }
+        let teller = self.teller?;
+        self.count = 0;
+        // SAFETY: `each` only writes to memory that is there already.
+        unsafe { teller(each, ptr::from_mut(self).cast()) };
+        let blocks = self.blocks.get_mut(..self.count)?;
+        blocks.sort_unstable();
+        Some(blocks)
+    }
+}
+
+/// Whether one of `blocks`, which ascend, lies on the OS page at `address`.
+fn meets(blocks: &[(usize, usize)], address: usize) -> bool {
+    let before = blocks.partition_point(|(start, _)| *start < address + os_page());
+    before.checked_sub(1).is_some_and(|at| blocks[at].0 + blocks[at].1 > address)
+}
+
 /// Takes maps; its memory is its own, and resident before the first of them.
 #[derive(Debug)]
 pub(super) struct Mapper {
     text: Mapped<u8>,
     /// Resident runs: start and bytes.
     resident: Mapped<(usize, usize)>,
+    cached: Cached,
     taken: [Taken; 3],
 }
 
@@ -35,13 +86,15 @@ struct Taken {
     live: u64,
     runs: Mapped<(Source, PageState, u64)>,
     len: Option<usize>,
+    /// Whether the allocator said what its caches keep.
+    tells: bool,
 }
 
 impl Taken {
     fn new(moment: Moment) -> Taken {
         let mut runs = Mapped::new();
         runs.resize(RUNS, (Source::Break, PageState::Returned, 0));
-        Taken { moment, operations: 0, live: 0, runs, len: None }
+        Taken { moment, operations: 0, live: 0, runs, len: None, tells: false }
     }
 }
 
@@ -51,7 +104,7 @@ impl Mapper {
         text.resize(TEXT, 0);
         resident.resize(RUNS, (0, 0));
         let taken = [Moment::Fullest, Moment::Half, Moment::End].map(Taken::new);
-        Mapper { text, resident, taken }
+        Mapper { text, resident, cached: Cached::new(), taken }
     }
 
     /// Which map is worth taking now, by its place.
@@ -88,6 +141,13 @@ impl Mapper {
             }
             count += 1;
         })?;
+        let cached = self.cached.look();
+        let state_of = |address: usize| match state_of(address) {
+            Some(PageState::Kept) if cached.is_some_and(|blocks| meets(blocks, address)) => {
+                Some(PageState::Cached)
+            }
+            state => state,
+        };
         let file = File::open("/proc/self/maps")?;
         let mut length = 0;
         while length < self.text.len() {
@@ -98,6 +158,7 @@ impl Mapper {
         }
         let taken = &mut self.taken[place];
         (taken.operations, taken.live, taken.len) = (operations, live, None);
+        taken.tells = cached.is_some();
         if count > RUNS || length == TEXT {
             return Ok(());
         }
@@ -109,7 +170,7 @@ impl Mapper {
                 // What follows a file's mapping are its zeroed variables.
                 Some(source) if line.start != file_end => {
                     let pages = (line.start, line.end);
-                    pen.area(pages, source, &self.resident[..count], state_of);
+                    pen.area(pages, source, &self.resident[..count], &state_of);
                 }
                 _ => file_end = if line.of_file { line.end } else { file_end },
             }
@@ -126,7 +187,7 @@ impl Mapper {
             let of = |source| {
                 let own = runs.iter().filter(|run| run.0 == source);
                 let own: Vec<(PageState, u64)> = own.map(|run| (run.1, run.2)).collect();
-                Area::of(source, page, &own)
+                Area::of(source, page, &own, taken.tells)
             };
             Some(HeapMap {
                 moment: taken.moment,

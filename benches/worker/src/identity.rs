@@ -91,6 +91,28 @@ pub(super) fn usable_size() -> Option<UsableSize> {
     }
 }
 
+/// Tells a function, with what it is given for it, the address and the usable bytes of
+/// every block that caches keep (`brkpoint_cached` of our preload library). That
+/// function may neither allocate nor free.
+pub(super) type Teller =
+    unsafe extern "C" fn(unsafe extern "C" fn(*mut c_void, *mut c_void, usize), *mut c_void);
+
+/// That of this process's `malloc`, if it has one. Allocates nothing.
+pub(super) fn cached_teller() -> Option<Teller> {
+    let teller = address_of(c"brkpoint_cached")?;
+    let base = |address| {
+        // SAFETY: Dl_info is made of pointers, for which null is a value.
+        let mut info: libc::Dl_info = unsafe { mem::zeroed() };
+        // SAFETY: dladdr fills it.
+        (unsafe { libc::dladdr(address, &mut info) } != 0).then_some(info.dli_fbase)
+    };
+    if base(teller)? != base(address_of(c"malloc")?)? || LINKED.get().is_some() {
+        return None;
+    }
+    // SAFETY: the symbol of this name is such a function.
+    Some(unsafe { mem::transmute::<*mut c_void, Teller>(teller) })
+}
+
 /// A function without arguments that tells a version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VersionSymbol {

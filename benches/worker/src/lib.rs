@@ -415,6 +415,7 @@ mod tests {
         for area in layout.heap.iter().flat_map(|map| &map.areas) {
             let squares: usize = area.runs().expect("runs").iter().map(|run| run.1).sum();
             let bytes = area.live_bytes + area.kept_bytes + area.returned_bytes;
+            assert_eq!(area.cached_bytes, None, "the C library's allocator does not tell");
             let pages = (bytes / 4096).div_ceil(area.pages_a_square.into());
             assert!(squares as u64 <= pages, "{area:?}");
         }

@@ -282,7 +282,8 @@ fn stairs(out: &mut String, all: &[Stairs], texts: &Texts) {
 
 fn heap(out: &mut String, moments: &[Moment], texts: &Texts, words: &Words) {
     put!(out, "<ul class=\"legend\">");
-    for (_, class) in svg::SHADES {
+    // What caches keep is not asked for here.
+    for (_, class) in svg::SHADES.iter().filter(|shade| shade.0 != PageState::Cached) {
         put!(out, "<li><span class=\"shade {class}\"></span>{}</li>", escape(texts.word(class)));
     }
     put!(out, "</ul>\n<div class=\"panels\">");

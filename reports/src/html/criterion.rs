@@ -23,15 +23,15 @@ pub(super) fn section(out: &mut String, criterion: &Criterion) {
          <em>start-up</em> is a process that allocates and frees one block.</p>\n",
     );
     let same = |a: &Benchmark, b: &Benchmark| (&a.measure, &a.unit) == (&b.measure, &b.unit);
-    for table in criterion.benchmarks.chunk_by(same) {
-        curves(out, table);
-        self::table(out, table);
+    for (at, table) in criterion.benchmarks.chunk_by(same).enumerate() {
+        curves(out, at, table);
+        self::table(out, at, table);
     }
     out.push_str("</section>\n");
 }
 
 /// A curve of each work that was measured at several settings.
-fn curves(out: &mut String, benchmarks: &[Benchmark]) {
+fn curves(out: &mut String, at: usize, benchmarks: &[Benchmark]) {
     let mut figures = Vec::new();
     for work in benchmarks.chunk_by(|a, b| a.work == b.work) {
         let settings: Vec<&str> = {
@@ -70,7 +70,8 @@ fn curves(out: &mut String, benchmarks: &[Benchmark]) {
     for (name, svg) in figures {
         let _ = write!(
             out,
-            "<figure>\n<figcaption title=\"{name}\">{name}</figcaption>\n{svg}</figure>\n"
+            "<figure class=\"curve\">\n<figcaption title=\"{name}\">{name}: lower is better</figcaption>\n{svg}\
+             <p class=\"note\"><a href=\"#criterion-{at}\">As a table</a></p></figure>\n"
         );
     }
     out.push_str("</div>\n");
@@ -90,14 +91,14 @@ fn in_base(value: f64, unit: &str) -> f64 {
 }
 
 /// A table of one measure: a row for each work and parameter, a column an engine.
-fn table(out: &mut String, benchmarks: &[Benchmark]) {
+fn table(out: &mut String, at: usize, benchmarks: &[Benchmark]) {
     let mut engines: Vec<&str> = benchmarks.iter().map(|b| b.engine.as_str()).collect();
     engines.sort_unstable();
     engines.dedup();
     let label = escape(&benchmarks[0].measure);
     let _ = write!(
         out,
-        "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"criterion: {label}\">\n\
+        "<div class=\"scroll\" id=\"criterion-{at}\" tabindex=\"0\" role=\"region\" aria-label=\"criterion: {label}\">\n\
          <table>\n<caption>{label}</caption>\n<thead><tr><th scope=\"col\">work</th>"
     );
     for engine in &engines {

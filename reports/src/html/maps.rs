@@ -43,6 +43,9 @@ pub(super) fn of(workload: &Workload, arms: &[Arm]) -> String {
 fn meaning(state: PageState) -> &'static str {
     match state {
         PageState::Live => "a live block lies in it",
+        PageState::Cached => {
+            "free, and in a thread's cache: told by our allocator alone, of others a part of the next"
+        }
         PageState::Kept => "free, and resident",
         PageState::Returned => "not resident: never touched, or given back",
     }
@@ -70,6 +73,7 @@ fn figure(out: &mut String, engine: &str, cell: &Measured) {
                 name.to_owned(),
                 size(map.live_bytes),
                 size(area.live_bytes),
+                area.cached_bytes.map_or_else(|| "not known".to_owned(), size),
                 size(area.kept_bytes),
                 size(area.returned_bytes),
             ]);
@@ -80,6 +84,7 @@ fn figure(out: &mut String, engine: &str, cell: &Measured) {
         "from",
         "live bytes",
         "pages with live blocks",
+        "cached",
         "free, resident",
         "not resident",
     ];
@@ -109,9 +114,11 @@ fn told(area: &Area) -> String {
         1 => String::new(),
         pages => format!(", {pages} OS pages a square"),
     };
+    let cached = area.cached_bytes.map(|bytes| format!(" and {} cached", size(bytes)));
     format!(
-        "{} resident, {} of it free{square}",
-        size(area.live_bytes + area.kept_bytes),
-        size(area.kept_bytes)
+        "{} resident, {} of it free{}{square}",
+        size(area.live_bytes + area.kept_bytes + area.cached_bytes.unwrap_or(0)),
+        size(area.kept_bytes),
+        cached.unwrap_or_default()
     )
 }

@@ -10,8 +10,12 @@ use crate::record::PageState;
 
 /// All states, the most telling first, as legends have them, with their classes in
 /// the style sheet.
-pub(crate) const SHADES: [(PageState, &str); 3] =
-    [(PageState::Live, "live"), (PageState::Kept, "kept"), (PageState::Returned, "returned")];
+pub(crate) const SHADES: [(PageState, &str); 4] = [
+    (PageState::Live, "live"),
+    (PageState::Cached, "cached"),
+    (PageState::Kept, "kept"),
+    (PageState::Returned, "returned"),
+];
 
 /// Squares in a row, and the most rows.
 const COLUMNS: usize = 64;
