@@ -4,6 +4,7 @@
 //! bench      the criterion targets: counts and times of fresh processes
 //! cli        the command line, one verb a file
 //! plan       what is to be measured: arms x workloads, rounds
+//! control    the positive control: a burden that must be found
 //! engine     allocators as data, and the proof that one answers in a process
 //! programs   command lines of real programs
 //! runner     a plan -> interleaved fresh processes -> one record each
@@ -30,6 +31,7 @@ use std::ffi::{c_char, c_int, c_void};
 pub mod bench;
 pub mod cli;
 pub mod conformance;
+pub mod control;
 pub mod engine;
 pub mod explain;
 pub mod fidelity;

@@ -11,6 +11,7 @@ use brkpoint_reports::tuning::Cost;
 use brkpoint_workloads::synthetic::{self, Workload};
 use brkpoint_workloads::trace::{self, replay};
 
+use crate::control::Control;
 use crate::engine::Arm;
 use crate::printed::Printed;
 use crate::service::Service;
@@ -42,6 +43,8 @@ pub struct Plan {
     pub timeout: Duration,
     /// Seeds the workloads and the order of the arms.
     pub seed: u64,
+    /// On what, and by what, the reference is burdened to see whether that is found.
+    pub control: Control,
     /// What a gate has beyond that.
     pub gate: Option<GatePlan>,
 }
@@ -55,11 +58,6 @@ pub struct GatePlan {
     pub passes: &'static [Pass],
     /// The first so many rounds are counted, whether or not counts vary.
     pub counted: u32,
-    /// Workloads of ours on which the reference is also measured with a burden: the
-    /// positive control. One that is not among the works runs for its sake alone.
-    pub controls: Vec<Work>,
-    /// What the control does beyond its workload.
-    pub burden: Burden,
 }
 
 /// A work and all that run it.
@@ -89,6 +87,8 @@ pub enum Work {
     Synthetic {
         /// Its name in the registry.
         name: &'static str,
+        /// The name in records and tables: as a rule the same.
+        label: &'static str,
         /// How much of it: 1 is the usual amount.
         scale: f64,
         /// What is measured of it.
@@ -126,7 +126,7 @@ impl Work {
     /// A workload of ours, with all that can be measured of it.
     pub fn synthetic(workload: &Workload, scale: f64) -> Work {
         let passes: &[Pass] = if workload.idles() { &[Pass::Memory] } else { &Pass::ALL };
-        Work::Synthetic { name: workload.name, scale, passes, burden: None }
+        Work::Synthetic { name: workload.name, label: workload.name, scale, passes, burden: None }
     }
 
     /// A trace, which is looked at.
@@ -187,7 +187,7 @@ impl Work {
     /// The name in records and tables.
     pub fn label(&self) -> &str {
         match self {
-            Work::Synthetic { name, .. } => name,
+            Work::Synthetic { label, .. } => label,
             Work::Trace { label, .. } | Work::Command { label, .. } => label,
         }
     }
@@ -227,16 +227,22 @@ impl Plan {
             .iter()
             .map(|work| Course { work, burdened: None, entries: self.entries() })
             .collect();
-        let (Some(gate), Some(arm)) = (&self.gate, self.arms.first()) else { return courses };
-        for work in &gate.controls {
+        let Some(arm) = self.arms.first() else { return courses };
+        for work in &self.control.works {
             let at = courses.iter().position(|course| course.work.label() == work.label());
             let at = at.unwrap_or_else(|| {
                 let mut entries = self.entries();
-                entries.retain(|entry| entry.role != Role::Candidate);
+                // A gate counts the base's repeat as well.
+                let base = |role| match role {
+                    Role::Reference => true,
+                    Role::Repeat => self.gate.is_some(),
+                    Role::Candidate | Role::Control => false,
+                };
+                entries.retain(|entry| base(entry.role));
                 courses.push(Course { work, burdened: None, entries });
                 courses.len() - 1
             });
-            courses[at].burdened = Some(courses[at].work.burdened(gate.burden));
+            courses[at].burdened = Some(courses[at].work.burdened(self.control.burden));
             courses[at].entries.push(Entry { arm, role: Role::Control });
         }
         courses

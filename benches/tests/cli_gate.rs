@@ -4,6 +4,7 @@
 mod cli_support;
 
 use std::path::Path;
+use std::process::Command;
 
 use cli_support::{Lab, Ran, has, our_library, run};
 use serde_json::Value;
@@ -47,7 +48,13 @@ impl Lab {
     }
 
     fn gate(&self, arguments: &[&str]) -> Ran {
-        let mut command = self.brkpoint(&["gate", "--counts-only", "--json", "--scale", "0.01"]);
+        let always = ["gate", "--counts-only", "--json", "--scale", "0.01"];
+        run(&mut self.gate_command(env!("CARGO_BIN_EXE_brkpoint"), &[&always, arguments].concat()))
+    }
+
+    /// A command that may have cargo build something.
+    fn gate_command(&self, program: &str, arguments: &[&str]) -> Command {
+        let mut command = self.command(program, arguments);
         // Cargo looks for its settings in the home directory, of which a test has none.
         let home = std::env::var_os("CARGO_HOME");
         let home =
@@ -57,7 +64,7 @@ impl Lab {
         let rustup =
             rustup.or_else(|| Some(Path::new(&std::env::var_os("HOME")?).join(".rustup").into()));
         command.envs(rustup.map(|home| ("RUSTUP_HOME", home)));
-        run(command.args(arguments))
+        command
     }
 }
 
@@ -90,6 +97,7 @@ fn two_commits_are_built_and_the_one_that_wastes_is_found_out() {
     assert!(summary.starts_with("### brkpoint gate: REGRESSION"), "{summary}");
     assert!(summary.contains("minor faults on straddle"), "{summary}");
     assert!(lab.read("gate.html").contains("<section id=\"gate\">"));
+    the_workflow_for_github(&lab, &base, &worse);
     // The other way round it is an improvement, and both libraries are there already.
     let back = lab.gate(&["--base", &worse, "--new", &base, "-w", "straddle"]).exits(0);
     assert_eq!(verdicts(&back), ["minor_faults=improvement", "memory_calls=improvement"]);
@@ -110,6 +118,45 @@ fn two_commits_are_built_and_the_one_that_wastes_is_found_out() {
     refused.complains_of(&["does not build", &broken[..12], "mismatched types", "no number"]);
     assert_eq!(lab.git(&["status", "--porcelain"]), "", "the repository was touched");
     assert!(!lab.path("target/brkpoint/gate/source").exists(), "the sources were left");
+}
+
+/// The one step of docs/ci/github-gate.yml that is ours, run as a runner would: with the
+/// variables that it sets, and leaving what the next step uploads.
+fn the_workflow_for_github(lab: &Lab, base: &str, worse: &str) {
+    let workflow = include_str!("../../docs/ci/github-gate.yml");
+    let after = |key: &str| {
+        let lines = workflow.lines().filter_map(|line| line.trim().strip_prefix(key));
+        lines.collect::<Vec<&str>>()
+    };
+    let [step] = after("run: ")[..] else { panic!("one step runs a command: {workflow}") };
+    let set = ["BASE: ${{ github.event.pull_request.base.sha }}", "GATE_UNDECIDED: pass"];
+    let set = set.iter().chain(["NEW: ${{ github.event.pull_request.head.sha }}"].iter());
+    set.for_each(|variable| assert_eq!(after(variable).len(), 1, "{variable}: {workflow}"));
+
+    std::fs::create_dir(lab.path("scripts")).expect("a directory");
+    lab.write("scripts/gate", include_str!("../../scripts/gate"));
+    // Within seconds, and whatever else the machine does.
+    let brkpoint = env!("CARGO_BIN_EXE_brkpoint");
+    let quick =
+        format!("#!/bin/sh\nexec {brkpoint} \"$@\" --counts-only --scale 0.01 -w straddle\n");
+    lab.write("scripts/quick", quick);
+    for script in ["scripts/gate", "scripts/quick"] {
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(lab.path(script), mode).expect("made executable");
+    }
+    let mut shell =
+        lab.gate_command("bash", &["--noprofile", "--norc", "-eo", "pipefail", "-c", step]);
+    shell.env("BASE", base).env("NEW", worse).env("GATE_UNDECIDED", "pass");
+    shell.env("GITHUB_STEP_SUMMARY", lab.path("step.md"));
+    shell.env("BRKPOINT", lab.path("scripts/quick"));
+    let ran = run(&mut shell).exits(1);
+    assert!(lab.read("step.md").starts_with("### brkpoint gate: REGRESSION"), "{ran}");
+    let uploaded = workflow.lines().map(str::trim).filter(|line| line.starts_with("target/"));
+    let uploaded: Vec<&str> = uploaded.filter(|path| path.contains("gate.")).collect();
+    assert_eq!(uploaded.len(), 4, "{workflow}");
+    assert!(uploaded.iter().all(|path| lab.path(path).is_file()), "{ran}");
+    std::fs::remove_dir_all(lab.path("scripts")).expect("removed");
+    std::fs::remove_file(lab.path("step.md")).expect("removed");
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod cli_support;
 use std::fs;
 use std::path::Path;
 
+use brkpoint_reports::record::CONTROL;
 use cli_support::{Lab, Ran};
 
 /// A directory with a run's `records.jsonl`.
@@ -40,9 +41,12 @@ fn reports(lab: &Lab, file: &str, status: i32, complaints: &[&str]) -> Ran {
 fn what_compare_writes_is_read_without_complaint() {
     let lab = Lab::new();
     // So short that some end before their memory was looked at once.
-    lab.compare(&["glibc", "brkpoint"], &["--rounds", "12", "--", "true"]).exits(0);
+    let compared = lab.compare(&["glibc", "brkpoint"], &["--rounds", "8", "--", "true"]).exits(0);
     let ran = reports(&lab, "records.jsonl", 0, &[]);
     assert!(ran.stdout.contains("The page: page.html"), "{ran}");
+    // The control is in the records and on the page, and no row of what is compared.
+    assert!(lab.read("page.html").contains("Positive control, planted on purpose:"), "{ran}");
+    assert!(lab.read("records.jsonl").contains(CONTROL) && !compared.stdout.contains(CONTROL));
     let ran = lab.run(&["report", "records.jsonl"]).exits(0);
     let page = ran.stdout.lines().find_map(|line| line.strip_prefix("The page: "));
     is_page(&lab.path(page.expect("the place of the page")));

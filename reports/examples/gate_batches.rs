@@ -31,8 +31,8 @@ fn main() -> ExitCode {
         }
         None => {
             eprintln!(
-                "gate_batches: fewer whole rounds than the first stage of a gate may take; \
-                 record more with `brkpoint gate --record`"
+                "gate_batches: fewer whole rounds than half of what the first stage of a gate \
+                 may take; record more with `brkpoint gate --record`"
             );
             ExitCode::from(2)
         }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::check::{Checked, check};
+use crate::control::Control;
 use crate::criterion::Criterion;
 use crate::figure::{Figure, Side, figure};
 use crate::gate::Gate;
@@ -28,6 +29,8 @@ pub struct Report {
     pub problems: Vec<Problem>,
     /// What a reader should know before using the figures.
     pub notes: Vec<String>,
+    /// What the positive control shows, one a quantity.
+    pub controls: Vec<Control>,
     /// The gate, if the records are of one.
     pub gate: Option<Gate>,
     /// The findings in words, the most important first.
@@ -141,6 +144,7 @@ pub(crate) fn group(records: &Records) -> Report {
         criterion: records.criterion.clone(),
         sources: records.sources.clone(),
         problems: records.problems.clone(),
+        controls: Vec::new(),
         gate: None,
         verdict: Vec::new(),
     }

@@ -15,6 +15,8 @@ pub enum Verdict {
     Worse,
     /// Within the margin.
     Same,
+    /// Not higher by more than the margin; whether lower, is open. Of gates alone.
+    NotWorse,
     /// The interval reaches across a margin, or there are too few samples.
     Undecided,
 }
@@ -26,6 +28,7 @@ impl Verdict {
             Verdict::Better => "IMPROVEMENT",
             Verdict::Worse => "REGRESSION",
             Verdict::Same => "SAME",
+            Verdict::NotWorse => "NOT WORSE",
             Verdict::Undecided => "INCONCLUSIVE",
         }
     }
@@ -36,6 +39,7 @@ impl Verdict {
             Verdict::Better => "better",
             Verdict::Worse => "worse",
             Verdict::Same => "same",
+            Verdict::NotWorse => "not worse",
             Verdict::Undecided => "undecided",
         }
     }
@@ -51,6 +55,20 @@ pub fn judge(ratio: Option<Interval>, margin: f64) -> Verdict {
         Some(ratio) if ratio.low > most => Verdict::Worse,
         Some(ratio) if ratio.low >= least && ratio.high <= most => Verdict::Same,
         Some(_) => Verdict::Undecided,
+    }
+}
+
+/// Judges by two intervals of one ratio: `wide` must lie beyond the margin for a
+/// difference to count, and `narrow` within it for one to be ruled out, which for a
+/// pass is needed upwards only.
+pub fn judge_twice(wide: Option<Interval>, narrow: Option<Interval>, margin: f64) -> Verdict {
+    match (judge(wide, margin), narrow) {
+        (found @ (Verdict::Better | Verdict::Worse), _) => found,
+        (_, Some(narrow)) if narrow.high <= 1.0 + margin => match judge(Some(narrow), margin) {
+            Verdict::Same => Verdict::Same,
+            _ => Verdict::NotWorse,
+        },
+        _ => Verdict::Undecided,
     }
 }
 
@@ -84,6 +102,23 @@ mod tests {
         assert_eq!(judged(0.96, 0.99), Verdict::Undecided);
         assert_eq!(judged(0.90, 1.10), Verdict::Undecided);
         assert_eq!(judge(None, 0.03), Verdict::Undecided);
+    }
+
+    #[test]
+    fn a_wide_interval_finds_and_a_narrow_one_rules_out() {
+        let judged = |wide: (f64, f64), narrow: (f64, f64)| {
+            let of = |(low, high)| Some(Interval { low, high });
+            judge_twice(of(wide), of(narrow), 0.03)
+        };
+        assert_eq!(judged((1.05, 1.30), (1.10, 1.20)), Verdict::Worse);
+        assert_eq!(judged((0.80, 0.95), (0.85, 0.90)), Verdict::Better);
+        assert_eq!(judged((0.96, 1.04), (0.98, 1.02)), Verdict::Same);
+        // Whether it is better does not hold up a pass.
+        assert_eq!(judged((0.90, 1.04), (0.94, 1.00)), Verdict::NotWorse);
+        assert_eq!(judged((0.90, 1.01), (0.92, 0.96)), Verdict::NotWorse);
+        assert_eq!(judged((0.98, 1.10), (1.00, 1.06)), Verdict::Undecided);
+        assert_eq!(judged((1.01, 1.20), (1.04, 1.10)), Verdict::Undecided);
+        assert_eq!(judge_twice(None, None, 0.03), Verdict::Undecided);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! ```text
 //! record  what one line of a record file holds; heap_map: a heap at a moment
 //! read    record files -> Records: every good line, and what was wrong
+//! control the positive control of a run: was it found?
 //! criterion  criterion's output directory -> its medians, beside the records
 //! check   which samples count: exits and digests against the reference's
 //! stats   medians, paired ratios, and their 99 % intervals
@@ -39,6 +40,7 @@
 
 mod analysis;
 mod check;
+pub mod control;
 pub mod criterion;
 pub mod explain;
 pub mod fidelity;
@@ -76,6 +78,7 @@ pub use units::{human, ratio_interval};
 /// Computes every figure of the records, and the verdict in words.
 pub fn analyse(records: &Records) -> Report {
     let mut report = analysis::group(records);
+    report.controls = control::controls(records);
     report.gate = gate::gate(records);
     report.verdict = match &report.gate {
         Some(gate) => gate.headline(),

@@ -8,7 +8,7 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use crate::criterion::Criterion;
-use crate::record::{Cell, Line, Pass, Run, SCHEMA, Sample};
+use crate::record::{CONTROL, Cell, Line, Pass, Run, SCHEMA, Sample};
 use crate::tuning::Answer;
 
 /// Longest line that is read, in bytes; longer ones are skipped and named.
@@ -33,6 +33,9 @@ pub struct Records {
     pub runs: Vec<Run>,
     /// All usable samples, each once.
     pub samples: Vec<Sample>,
+    /// Those of a positive control on a workload of its own ([`record::CONTROL`]
+    /// (crate::record::CONTROL)): no part of what is compared.
+    pub controls: Vec<Sample>,
     /// What tunings concluded, each once.
     pub answers: Vec<Answer>,
     /// What criterion measured, if one of its directories was read.
@@ -315,6 +318,11 @@ impl Reading {
             ),
         });
         self.records.problems.extend(problems.collect::<Vec<_>>());
+        let of_control = |sample: &mut Sample| sample.cell.workload == CONTROL;
+        self.records.controls = self.records.samples.extract_if(.., of_control).collect();
+        for run in &mut self.records.runs {
+            run.cells.retain(|cell| cell.workload != CONTROL);
+        }
         self.records
     }
 }

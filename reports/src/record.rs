@@ -16,6 +16,10 @@ use crate::tuning::Answer;
 /// Version of the record format; a reader refuses lines of a newer one.
 pub const SCHEMA: u32 = 1;
 
+/// The workload of a positive control that runs beside what is compared, and on none
+/// of its workloads. No command is labelled so.
+pub const CONTROL: &str = "(positive control)";
+
 /// One line of a record file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -72,11 +76,11 @@ pub enum Stage {
 /// The smallest relative differences worth acting on, as shares.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Margins {
-    /// In times, and in counts that vary from run to run.
+    /// In times.
     pub time: f64,
     /// In resident bytes.
     pub memory: f64,
-    /// In counts that never vary.
+    /// In counts.
     pub counts: f64,
 }
 

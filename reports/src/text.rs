@@ -197,7 +197,7 @@ fn style(verdict: Option<Verdict>) -> &'static str {
         Some(Verdict::Better) => GREEN,
         Some(Verdict::Worse) => RED,
         Some(Verdict::Undecided) => DIM,
-        Some(Verdict::Same) | None => "",
+        Some(Verdict::Same | Verdict::NotWorse) | None => "",
     }
 }
 

@@ -2,7 +2,7 @@
 
 mod fixture;
 
-use brkpoint_reports::gate::{Answer, Gate, Plant, batches, diff, gate};
+use brkpoint_reports::gate::{Answer, BEYOND, Gate, Plant, batches, diff, gate};
 use brkpoint_reports::record::{
     Cell, Exit, Gating, Line, Machine, Margins, Metric, Pass, Role, Run, Sample, Stage,
 };
@@ -226,18 +226,22 @@ fn another_output_than_the_bases_is_a_failure() {
 
 #[test]
 fn batches_of_simulated_rounds_raise_no_alarm_and_find_what_is_planted() {
-    let lines = stage(Stage::Measure, "w", Truth { noise: 0.08, ..SAME }, 230, 15);
+    let lines = stage(Stage::Measure, "w", Truth { noise: 0.05, ..SAME }, 200, 15);
     let found = batches(&Records::from_lines(lines), 5).expect("enough rounds");
-    assert_eq!(found.rounds, 230);
+    assert_eq!(found.rounds, 200);
     for (plant, tally) in &found.tallies {
         assert_eq!(tally.batches, 5);
         assert_eq!((tally.false_alarms, tally.false_improvements), (0, 0), "{plant:?}");
-        assert_eq!(tally.found, if *plant == Plant::Nothing { 0 } else { 5 }, "{plant:?}");
+        match plant {
+            Plant::Nothing => assert_eq!(tally.answers, [5, 0, 0]),
+            // Too little to be found, and too much to pass.
+            Plant::Time(BEYOND) => assert_eq!(tally.answers[0], 0),
+            _ => assert_eq!(tally.found, 5, "{plant:?}"),
+        }
     }
-    assert_eq!(found.tallies[0].1.answers[1], 0);
     let table = found.to_markdown();
     assert!(table.contains("| nothing (A/A) | 5 | - | 0 | 0 |"), "{table}");
-    let short = stage(Stage::Measure, "w", SAME, 90, 16);
+    let short = stage(Stage::Measure, "w", SAME, 190, 16);
     assert_eq!(batches(&Records::from_lines(short), 5), None);
 }
 
@@ -330,7 +334,10 @@ proptest! {
             Verdict::Worse => Verdict::Better,
             same => same,
         };
-        prop_assert_eq!(first(&swapped), opposite);
+        // A pass needs to rule out a change for the worse only.
+        let open = |v| matches!(v, Verdict::NotWorse | Verdict::Undecided);
+        let swapped = first(&swapped);
+        prop_assert!(swapped == opposite || (open(swapped) && open(opposite)));
     }
 }
 
@@ -350,7 +357,7 @@ fn file(engine: &str, time: f64, faults: f64, machine: Machine) -> Records {
 }
 
 #[test]
-fn records_of_different_hours_are_compared_by_counts_and_large_differences_in_time() {
+fn records_of_different_hours_are_compared_by_counts_and_never_by_times() {
     let here = fixture::machine();
     let old = file("lib", 1.0, 1000.0, here.clone());
     let compare = |time, faults| {
@@ -360,8 +367,9 @@ fn records_of_different_hours_are_compared_by_counts_and_large_differences_in_ti
     let same = compare(1.0, 1000.0);
     assert_eq!(same.answer(), Answer::Passes, "{same:#?}");
     assert!(same.headline().iter().any(|text| text.contains("at different hours")));
-    assert_eq!(verdict(&compare(1.2, 1000.0), Quantity::CpuTime), Verdict::Same);
-    assert_eq!(verdict(&compare(2.0, 1000.0), Quantity::CpuTime), Verdict::Worse);
+    let slower = compare(2.0, 1000.0);
+    assert_eq!(verdict(&slower, Quantity::CpuTime), Verdict::Undecided);
+    assert_eq!(slower.answer(), Answer::Passes);
     let faults = compare(1.0, 1020.0);
     assert_eq!(verdict(&faults, Quantity::MinorFaults), Verdict::Worse);
     assert_eq!(faults.answer(), Answer::Worse);

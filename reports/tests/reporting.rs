@@ -2,7 +2,7 @@
 
 mod fixture;
 
-use brkpoint_reports::record::{Cell, Exit, Line, Metric, Pass, Role, Sample};
+use brkpoint_reports::record::{CONTROL, Cell, Exit, Line, Metric, Pass, Role, Sample};
 use brkpoint_reports::{Records, Report, Row, Verdict, analyse};
 use fixture::{cell, lines, rounds, run, sample, timed};
 use unicode_width::UnicodeWidthStr;
@@ -506,4 +506,52 @@ fn the_page_of_a_full_suite_is_small() {
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let page = analyse(&Records::from_lines(fixture::rich_over(&names))).to_html();
     assert!(page.len() / SOME * ALL < 3_000_000, "{} bytes", page.len());
+}
+
+/// A race with a positive control that takes `burden` times as long as it should alone.
+fn controlled(burden: f64, n: u32) -> Report {
+    let (a, aa, x) = trio();
+    let of_control = |role| cell("glibc", CONTROL, role);
+    let (base, burdened) = (of_control(REFERENCE), of_control(Role::Control));
+    let times = rounds(n, 3);
+    let spent = |cell: &Cell, factor: f64| -> Vec<Sample> {
+        let used = |s: f64| [(Metric::UserS, s * 0.9), (Metric::SysS, s * 0.1)];
+        let timed = (0..).zip(&times);
+        timed.map(|(round, s)| sample(cell, Pass::Time, round, &used(s * factor))).collect()
+    };
+    let faults = |cell: &Cell, count: f64| -> Vec<Sample> {
+        (0..2).map(|i| sample(cell, Pass::Counts, i, &[(Metric::MinorFaults, count)])).collect()
+    };
+    let samples = [
+        timed(&a, &times),
+        timed(&aa, &times),
+        timed(&x, &times),
+        spent(&base, 1.0),
+        spent(&burdened, burden),
+        faults(&base, 300.0),
+        faults(&burdened, 306.0),
+    ];
+    report(&[a, aa, x, base, burdened], samples.concat())
+}
+
+#[test]
+fn a_positive_control_is_no_part_of_what_is_compared_and_missing_it_is_said_first() {
+    let found = controlled(1.2, 8);
+    assert!(found.controls.iter().all(|control| control.verdict == Verdict::Worse), "{found:#?}");
+    assert_eq!((found.controls.len(), found.workloads.len(), found.arms.len()), (2, 1, 3));
+    assert!(!found.verdict.join(" ").contains("control"), "{:?}", found.verdict);
+    let page = found.to_html();
+    assert!(
+        page.contains("Positive control, planted on purpose:") && page.contains("found, reads")
+    );
+    assert!(!found.to_json_lines().contains(CONTROL));
+
+    let missed = controlled(1.01, 8);
+    let first = &missed.verdict[0];
+    assert!(first.starts_with("This run cannot be trusted: the positive control, 20 %"), "{first}");
+    assert!(missed.to_html().contains("not found, reads"));
+    // Of too few rounds nothing can be found, and nothing is said to be.
+    let few = controlled(1.2, 5);
+    assert!(!few.verdict[0].contains("trusted") && few.to_html().contains("too few rounds"));
+    assert!(race(1.0, 8).controls.is_empty());
 }

@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use brkpoint::cli::{output, run, values};
+use brkpoint::control::Control;
 use brkpoint::engine::{Arm, Engines};
 use brkpoint::plan::{Plan, Work};
 use brkpoint::worker;
@@ -109,6 +110,7 @@ fn bench(arguments: &Arguments) -> anyhow::Result<u8> {
         budget: None,
         timeout: TIMEOUT,
         seed: 1,
+        control: Control::of_its_own(rounds),
         gate: None,
     };
     output::tell(format_args!(

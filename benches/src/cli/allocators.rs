@@ -13,6 +13,7 @@ use brkpoint_workloads::synthetic::{self, Group, Workload};
 use clap::{Parser, ValueEnum};
 
 use super::{BAD, INTERRUPTED, UNUSABLE, explained, output, run, values};
+use crate::control::Control;
 use crate::engine::{Arm, ArmSpec, EngineError, Engines};
 use crate::plan::{Plan, Work};
 
@@ -218,6 +219,7 @@ fn plan(arguments: &Arguments, arms: Vec<Arm>, rows: &[&Workload]) -> Plan {
     let rounds = arguments.rounds.unwrap_or(rounds);
     let work = |row: &&Workload| Work::Synthetic {
         name: row.name,
+        label: row.name,
         // What is kept depends on how long it sleeps.
         scale: if row.idles() { 1.0 } else { scale },
         passes: passes(row),
@@ -232,6 +234,7 @@ fn plan(arguments: &Arguments, arms: Vec<Arm>, rows: &[&Workload]) -> Plan {
         budget: None,
         timeout: TIMEOUT,
         seed: arguments.seed,
+        control: Control::NONE,
         gate: None,
     }
 }

@@ -12,6 +12,7 @@ use brkpoint_reports::record::Pass;
 use brkpoint_workloads::synthetic::{self, Workload};
 
 use super::{output, run, service, values};
+use crate::control::Control;
 use crate::engine::{Arm, ArmSpec, Engines};
 use crate::measure::{self, Failure};
 use crate::plan::{DEFAULT_ROUNDS, Plan, Work};
@@ -124,6 +125,7 @@ impl How {
             budget: None,
             timeout: self.timeout,
             seed,
+            control: Control::of_its_own(self.rounds),
             gate: None,
         };
         let outcome = run::run(&plan, path)?;

@@ -10,8 +10,8 @@ use super::{UNUSABLE, gate as verb, output, values};
 
 /// Compare two record files: what became worse from BASE to NEW?
 ///
-/// Counts that never vary are compared exactly. Times were taken at different hours,
-/// so only a large difference counts: `brkpoint gate` measures both sides now.
+/// Counts that never vary are compared exactly. Times were taken at different hours
+/// and are shown, but not judged: `brkpoint gate` measures both sides now.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 Examples:
@@ -31,15 +31,12 @@ pub struct Arguments {
     #[arg(long)]
     across_machines: bool,
 
-    /// Smallest difference in time that counts, if it is more than what hours make
-    #[arg(long, value_name = "SHARE", default_value_t = Margins::USUAL.time, value_parser = values::share)]
-    time_margin: f64,
-
-    /// Smallest difference in resident memory that counts
+    /// Smallest difference in resident memory that counts, if it is more than what hours
+    /// make
     #[arg(long, value_name = "SHARE", default_value_t = Margins::USUAL.memory, value_parser = values::share)]
     memory_margin: f64,
 
-    /// Smallest difference that counts in counts that never vary
+    /// Smallest difference that counts in system calls and faults
     #[arg(long, value_name = "SHARE", default_value_t = Margins::USUAL.counts, value_parser = values::share)]
     count_margin: f64,
 
@@ -64,7 +61,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<u8> {
     };
     let (base, new) = (read(&arguments.base)?, read(&arguments.new)?);
     let margins = Margins {
-        time: arguments.time_margin,
+        time: Margins::USUAL.time,
         memory: arguments.memory_margin,
         counts: arguments.count_margin,
     };

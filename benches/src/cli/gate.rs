@@ -19,7 +19,7 @@ use crate::plan::Work;
 /// Say whether something became worse: two commits, libraries, settings or commands.
 ///
 /// Both are measured now, in turns, in fresh processes, on workloads of ours or on a
-/// command. Looks at 12, 24, 48 and 96 rounds; what seems worse is measured again in
+/// command. Looks at 12, 24, 48, 96, 192 and 384 rounds; what seems worse is measured again in
 /// fresh rounds before it is called a regression. The base against itself (A/A) and
 /// with a known burden (the positive control) show whether the answer can be trusted.
 /// docs/gate.md says exactly how.
@@ -68,8 +68,8 @@ pub struct Arguments {
     #[arg(short, long = "workload", value_name = "NAME|FILE")]
     workload: Vec<String>,
 
-    /// How much of each workload of ours; 1 is what a gate usually takes, and more varies
-    /// less
+    /// How much of each workload of ours, that of the positive control among them; 1 is
+    /// what a gate usually takes, and more varies less
     #[arg(long, default_value = "1", value_parser = values::scale)]
     scale: f64,
 
@@ -86,7 +86,7 @@ pub struct Arguments {
     #[arg(long, value_name = "SHARE", default_value_t = Margins::USUAL.memory, value_parser = values::share)]
     memory_margin: f64,
 
-    /// Smallest difference that counts in counts that never vary
+    /// Smallest difference that counts in system calls and faults
     #[arg(long, value_name = "SHARE", default_value_t = Margins::USUAL.counts, value_parser = values::share)]
     count_margin: f64,
 
@@ -157,6 +157,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<u8> {
         base,
         new,
         works,
+        scale: arguments.scale,
         margins: Margins {
             time: arguments.time_margin,
             memory: arguments.memory_margin,

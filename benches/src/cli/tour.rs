@@ -7,6 +7,7 @@ use brkpoint_reports::Records;
 use brkpoint_workloads::synthetic::Group;
 
 use super::{output, run};
+use crate::control::Control;
 use crate::engine::Engines;
 use crate::plan::{Plan, Work};
 use crate::programs;
@@ -39,6 +40,7 @@ pub fn run() -> anyhow::Result<u8> {
         budget: Some(BUDGET),
         timeout: TIMEOUT,
         seed: 1,
+        control: Control::of_its_own(ROUNDS),
         gate: None,
     };
     let outcome = run::run(&plan, &records)?;

@@ -17,14 +17,14 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use brkpoint_reports::Records;
-use brkpoint_reports::gate::{CONTROL_FAULTS, CONTROL_TIME, COUNT_FLOOR, COUNTED, Gate, gate};
+use brkpoint_reports::gate::{COUNTED, Gate, LOOKS, gate};
 use brkpoint_reports::record::{Gating, Line, Margins, Pass, Stage};
-use brkpoint_reports::stats::LOOKS;
 use brkpoint_workloads::synthetic;
 
 pub use revision::{RevisionError, Scratch};
 pub use side::{Side, SideError};
 
+use crate::control::{BURDEN, Control};
 use crate::engine::Arm;
 use crate::journal::Journal;
 use crate::plan::{GatePlan, Plan, Work};
@@ -48,10 +48,6 @@ pub fn usual_amount(name: &str) -> f64 {
     USUAL.iter().find(|(usual, _)| *usual == name).map_or(1.0, |(_, amount)| *amount)
 }
 
-/// The positive control's burden: what the gate must find.
-const BURDEN: Burden =
-    Burden { time: CONTROL_TIME, faults: CONTROL_FAULTS, least_faults: COUNT_FLOOR as u64 + 1 };
-
 /// What is to be compared, and how.
 #[derive(Debug)]
 pub struct Request {
@@ -61,6 +57,8 @@ pub struct Request {
     pub new: Arm,
     /// What both run.
     pub works: Vec<Work>,
+    /// How much of the usual amount a positive control takes that runs beside commands.
+    pub scale: f64,
     /// The margins.
     pub margins: Margins,
     /// The instruments that are used.
@@ -139,15 +137,14 @@ fn plan(mut request: Request) -> Plan {
     };
     let own = || {
         let workload = synthetic::find(USUAL[0].0)?;
-        Some(Work::synthetic(workload, USUAL[0].1).burdened(Burden::NONE))
+        Some(Work::synthetic(workload, USUAL[0].1 * request.scale).burdened(Burden::NONE))
     };
     let gate = GatePlan {
         gating: Gating { stage: Stage::Measure, margins: request.margins },
         passes: request.passes,
         counted: if request.recording.is_some() { rounds } else { COUNTED },
-        controls: if controls.is_empty() { own().into_iter().collect() } else { controls },
-        burden: BURDEN,
     };
+    let works = if controls.is_empty() { own().into_iter().collect() } else { controls };
     Plan {
         arms: vec![request.base, request.new],
         works: request.works,
@@ -157,6 +154,7 @@ fn plan(mut request: Request) -> Plan {
         budget: request.budget,
         timeout: request.timeout,
         seed: request.seed,
+        control: Control { works, burden: BURDEN },
         gate: Some(gate),
     }
 }
@@ -171,9 +169,9 @@ fn confirm(plan: &mut Plan, alarmed: &Open) {
     let labels: BTreeSet<&String> = alarmed.iter().map(|(label, _)| label).collect();
     plan.works.retain(|work| labels.iter().any(|label| *label == work.label()));
     plan.seed = !plan.seed;
+    plan.control = Control::NONE;
     if let Some(gate) = &mut plan.gate {
         gate.gating.stage = Stage::Confirm;
-        gate.controls.clear();
     }
 }
 
@@ -193,7 +191,9 @@ fn without_series(mut line: Line) -> Line {
 
 #[cfg(test)]
 mod tests {
-    use brkpoint_reports::gate::{APART, confidence};
+    use brkpoint_reports::control::{CONTROL_FAULTS, CONTROL_TIME, COUNT_FLOOR};
+    use brkpoint_reports::gate::{APART, Levels};
+    use brkpoint_reports::stats::CONFIDENCE;
 
     use super::*;
 
@@ -209,6 +209,7 @@ mod tests {
             USUAL.iter().filter(|(_, amount)| *amount == 8.0).map(|(name, _)| *name).collect();
         let (second, first) = same.split_last().expect("some");
         let times_and_memory = 3 * USUAL.len();
+        let levels = Levels::of(times_and_memory, LOOKS.len());
         for said in [
             format!("After {} and {last} rounds", others.join(", ")),
             format!("over the {} looks", LOOKS.len()),
@@ -225,11 +226,13 @@ mod tests {
                 percent(CONTROL_FAULTS),
                 BURDEN.least_faults
             ),
-            format!("so they count from {} on", percent(APART)),
+            format!("peak RSS counts from {} on", percent(APART)),
             format!(
-                "with the {times_and_memory} of the usual workloads each interval has {:.3} %",
-                confidence(times_and_memory) * 100.0
+                "with the {times_and_memory} of the usual workloads this interval has {:.3} %",
+                levels.found * 100.0
             ),
+            format!("this one has {:.1} %", levels.ruled_out * 100.0),
+            format!("of {:.0} % is spread over the looks alone", (1.0 - CONFIDENCE) * 100.0),
             format!("times multiplied by {}", 1.0 + CONTROL_TIME),
             format!("faults multiplied by {}", 1.0 + CONTROL_FAULTS),
             format!("the workloads are `{}` and `{second}`, 8 times", first.join("`, `")),

@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::rules::{APART, exactly, margin};
+use super::rules::{APART, Levels, exactly, margin};
 use super::{Gate, Row};
 use crate::check::check;
-use crate::judge::{Verdict, judge};
+use crate::judge::Verdict;
 use crate::quantity::Quantity;
 use crate::read::Records;
 use crate::record::{Cell, Machine, Margins, Pass, Role};
-use crate::stats::{CONFIDENCE, Estimate, bootstrap_ratio, median, spread};
+use crate::stats::{Estimate, bootstrap_ratio, median};
 
 /// The resampling starts here, so that the same records give the same answer.
 const SEED: u64 = 0x6469_6666;
@@ -84,11 +84,13 @@ pub fn diff(
             })),
         }
     }
-    let level = spread(CONFIDENCE, pairs.iter().filter(|(.., exact)| !exact).count());
+    let judged = |quantity: Quantity, exact: bool| !exact && quantity.pass() != Pass::Time;
+    let with_interval = pairs.iter().filter(|(_, quantity, .., exact)| judged(*quantity, *exact));
+    let levels = Levels::of(with_interval.count(), 1);
     let rows = pairs
         .into_iter()
         .map(|(workload, quantity, base, new, exact)| {
-            let (ratio, first) = compare(quantity, (base, new), exact, &margins, level);
+            let (ratio, first) = compare(quantity, (base, new), exact, &margins, levels);
             Row {
                 workload,
                 quantity,
@@ -104,14 +106,16 @@ pub fn diff(
                     pairs: new.len(),
                     verdict: first,
                 }),
-                why_not: None,
+                why_not: (quantity.pass() == Pass::Time)
+                    .then(|| "times of different hours are not judged".to_owned()),
             }
         })
         .collect();
     notes.push(format!(
-        "The two were measured at different hours, and what the machine did meanwhile is in the \
-         times: they count only from {} on. `brkpoint gate` measures both now, in turns.",
-        crate::units::percent(APART.max(margins.time))
+        "The two were measured at different hours, and what the machine did meanwhile is in them: \
+         times are shown and not judged, and peak RSS counts from {} on. `brkpoint gate` measures \
+         both now, in turns.",
+        crate::units::percent(APART.max(margins.memory))
     ));
     notes.extend(machines.into_iter().map(|what| format!("The machines differ in {what}.")));
     Ok(Gate {
@@ -124,7 +128,7 @@ pub fn diff(
         distrust: Vec::new(),
         notes,
         margins,
-        confidence: level,
+        levels,
         interleaved: false,
         equal: false,
     })
@@ -135,18 +139,18 @@ fn compare(
     (base, new): (&[f64], &[f64]),
     exact: bool,
     margins: &Margins,
-    level: f64,
+    levels: Levels,
 ) -> (Option<Estimate>, Verdict) {
     let usual = median(base).unwrap_or_default();
-    let mut margin = margin(quantity, exact, margins, usual);
+    let mut margin = margin(quantity, margins, usual);
     if exact {
         return exactly(usual, new[0], margin);
     }
-    if quantity.pass() == Pass::Time {
+    if quantity.pass() == Pass::Memory {
         margin = margin.max(APART);
     }
-    let ratio = bootstrap_ratio(new, base, level, SEED);
-    (ratio, judge(ratio.and_then(|ratio| ratio.interval), margin))
+    let (ratio, verdict) = levels.judge(margin, |level| bootstrap_ratio(new, base, level, SEED));
+    (ratio, if quantity.pass() == Pass::Time { Verdict::Undecided } else { verdict })
 }
 
 /// Engine with its settings, and workload.

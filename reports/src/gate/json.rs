@@ -18,8 +18,9 @@ impl Answer {
 }
 
 impl Gate {
-    /// The gate as one JSON object. `low` and `high` are the interval of the ratio at
-    /// `confidence`; what does not exist is `null`.
+    /// The gate as one JSON object. `low` and `high` are the interval of the ratio: at
+    /// the confidence that rules a change for the worse out for rows of which that is
+    /// said, else at that which finds one; what does not exist is `null`.
     pub fn to_json(&self) -> String {
         let rows = |rows: &[Row]| -> Vec<Value> { rows.iter().map(row).collect() };
         let failures = self.failures.iter();
@@ -36,7 +37,7 @@ impl Gate {
             "failures": failures.collect::<Vec<_>>(),
             "notes": self.notes,
             "margins": self.margins,
-            "confidence": self.confidence,
+            "confidence": {"found": self.levels.found, "ruled_out": self.levels.ruled_out},
             "interleaved": self.interleaved,
             "equal": self.equal,
         })
@@ -76,5 +77,5 @@ fn ratio(ratio: Option<Estimate>) -> Value {
 }
 
 fn word(verdict: Verdict) -> String {
-    verdict.change().to_lowercase()
+    verdict.change().to_lowercase().replace(' ', "_")
 }

@@ -22,6 +22,7 @@ mod words;
 
 use std::collections::BTreeSet;
 
+use crate::control::{CONTROL_FAULTS, CONTROL_TIME};
 use crate::judge::Verdict;
 use crate::quantity::Quantity;
 use crate::read::Records;
@@ -29,9 +30,9 @@ use crate::record::{Gating, Margins, Pass, Role, Stage};
 use crate::stats::{Estimate, median};
 use crate::units;
 pub use apart::{DiffError, diff};
-pub use batches::{Batches, Plant, Tally, batches};
+pub use batches::{BEYOND, Batches, Plant, Tally, batches};
 pub(crate) use page::section;
-pub use rules::{APART, CONTROL_FAULTS, CONTROL_TIME, COUNT_FLOOR, COUNTED, confidence};
+pub use rules::{APART, COUNTED, LOOKS, Levels};
 use rules::{Duel, decides};
 use samples::Samples;
 
@@ -56,8 +57,8 @@ pub struct Gate {
     pub notes: Vec<String>,
     /// By which margins it was judged.
     pub margins: Margins,
-    /// Confidence of each interval.
-    pub confidence: f64,
+    /// Confidence of the intervals.
+    pub levels: Levels,
     /// Both were measured at the same time, round by round.
     pub interleaved: bool,
     /// Both are the same bytes: nothing was measured, since nothing can differ.
@@ -75,7 +76,8 @@ pub struct Row {
     pub base: Option<f64>,
     /// Median of the new one's.
     pub new: Option<f64>,
-    /// New to base; the interval has [`Gate::confidence`].
+    /// New to base; the interval has [`Levels::ruled_out`] where a change for the worse
+    /// is ruled out, else [`Levels::found`].
     pub ratio: Option<Estimate>,
     /// Pairs behind it; of a count that never varies, samples of new.
     pub pairs: usize,
@@ -119,7 +121,7 @@ impl Row {
         }
         match (self.first, self.again.map(|again| again.verdict)) {
             (Verdict::Worse, Some(Verdict::Worse)) => Verdict::Worse,
-            (Verdict::Worse, Some(Verdict::Same)) => Verdict::Same,
+            (Verdict::Worse, Some(denied @ (Verdict::Same | Verdict::NotWorse))) => denied,
             (Verdict::Worse, _) => Verdict::Undecided,
             (verdict, _) => verdict,
         }
@@ -143,7 +145,7 @@ impl Gate {
             distrust: Vec::new(),
             notes: Vec::new(),
             margins: Margins::USUAL,
-            confidence: 1.0,
+            levels: Levels::of(0, 1),
             interleaved: false,
             equal: true,
         }
@@ -152,7 +154,7 @@ impl Gate {
     /// The answer, which is the exit status.
     pub fn answer(&self) -> Answer {
         let any = |verdict| self.rows.iter().any(|row| row.verdict() == verdict);
-        let undecided = |row: &Row| decides(row.quantity) && row.verdict() == Verdict::Undecided;
+        let undecided = |row: &Row| self.decides(row) && row.verdict() == Verdict::Undecided;
         if self.equal {
             Answer::Passes
         } else if any(Verdict::Worse) || !self.failures.is_empty() {
@@ -167,13 +169,20 @@ impl Gate {
         }
     }
 
+    /// Whether a row that stays undecided holds up a pass. Times of different hours
+    /// are not judged.
+    fn decides(&self, row: &Row) -> bool {
+        decides(row.quantity) && (self.interleaved || row.quantity.pass() != Pass::Time)
+    }
+
     /// Which passes of which workloads need more rounds: in the first stage what is
     /// undecided, and then what waits for its confirmation.
     pub fn open(&self, stage: Stage) -> BTreeSet<(String, Pass)> {
         let rows: Box<dyn Iterator<Item = &Row>> =
             match stage {
                 Stage::Measure => {
-                    let rows = self.rows.iter().chain(&self.controls);
+                    let controls = self.controls.iter().filter(|row| planted(row).is_some());
+                    let rows = self.rows.iter().chain(controls);
                     Box::new(rows.filter(|row| row.first == Verdict::Undecided))
                 }
                 Stage::Confirm => Box::new(self.alarms().filter(|row| {
@@ -202,10 +211,11 @@ pub fn gate(records: &Records) -> Option<Gate> {
         cells.filter(|cell| cell.role == role).map(|cell| cell.spelling()).next()
     };
 
-    let level = confidence(measured.rows(Role::Candidate).filter(|(.., duel)| !duel.exact).count());
+    let with_interval = measured.rows(Role::Candidate).filter(|(.., duel)| !duel.exact).count();
+    let levels = Levels::of(with_interval, LOOKS.len());
     let judged = |role| -> Vec<Row> {
         let rows = measured.rows(role);
-        rows.map(|(workload, quantity, duel)| row(workload, quantity, &duel, &margins, level))
+        rows.map(|(workload, quantity, duel)| row(workload, quantity, &duel, &margins, levels))
             .collect()
     };
     let (mut rows, repeats) = (judged(Role::Candidate), judged(Role::Repeat));
@@ -227,7 +237,7 @@ pub fn gate(records: &Records) -> Option<Gate> {
         rows,
         repeats,
         margins,
-        confidence: level,
+        levels,
         interleaved: true,
         equal: false,
     };
@@ -236,8 +246,8 @@ pub fn gate(records: &Records) -> Option<Gate> {
     Some(gate)
 }
 
-fn row(workload: &str, quantity: Quantity, duel: &Duel, margins: &Margins, level: f64) -> Row {
-    let (ratio, first) = duel.judge(quantity, margins, level);
+fn row(workload: &str, quantity: Quantity, duel: &Duel, margins: &Margins, levels: Levels) -> Row {
+    let (ratio, first) = duel.judge(quantity, margins, levels);
     Row {
         workload: workload.to_owned(),
         quantity,
@@ -274,9 +284,10 @@ fn confirm(rows: &mut [Row], confirming: &Samples<'_>, margins: &Margins) {
             Some((at, confirming.duel(&row.workload, row.quantity, Role::Candidate)?))
         })
         .collect();
-    let level = confidence(again.iter().filter(|(_, duel)| !duel.exact).count());
+    let with_interval = again.iter().filter(|(_, duel)| !duel.exact).count();
+    let levels = Levels::of(with_interval, LOOKS.len());
     for (at, duel) in again {
-        let (ratio, verdict) = duel.judge(rows[at].quantity, margins, level);
+        let (ratio, verdict) = duel.judge(rows[at].quantity, margins, levels);
         let pairs = if duel.exact { duel.new.len() } else { duel.pairs.len() };
         rows[at].again = Some(Again { ratio, pairs, verdict });
     }
@@ -290,28 +301,28 @@ fn distrust(gate: &Gate, measured: &Samples<'_>) -> Vec<String> {
     let repeats = gate.repeats.iter().filter(differs).map(|row| {
         format!("the base measured against itself reads {} in {}", shown(row.ratio), row.named())
     });
-    let missed = |row: &&Row| {
-        let planted = match row.quantity {
-            Quantity::CpuTime => true,
-            Quantity::MinorFaults => row.exact,
-            _ => false,
-        };
-        planted && row.first != Verdict::Worse
-    };
-    let controls = gate.controls.iter().filter(missed).map(|row| {
-        format!(
+    let missed = gate.controls.iter().filter(|row| row.first != Verdict::Worse);
+    let controls = missed.filter_map(|row| {
+        Some(format!(
             "the positive control, {} more {}, was not found: it reads {} in {} pairs",
-            units::percent(match row.quantity {
-                Quantity::CpuTime => CONTROL_TIME,
-                _ => CONTROL_FAULTS,
-            }),
+            units::percent(planted(row)?),
             row.named(),
             shown(row.ratio),
             row.pairs
-        )
+        ))
     });
     let none = gate.controls.is_empty().then(|| "there is no positive control".to_owned());
     repeats.chain(controls).chain(none).chain(broken).collect()
+}
+
+/// By which share the positive control is worse than the base on this row, if the
+/// gate must find that.
+fn planted(row: &Row) -> Option<f64> {
+    match row.quantity {
+        Quantity::CpuTime => Some(CONTROL_TIME),
+        Quantity::MinorFaults if row.exact => Some(CONTROL_FAULTS),
+        _ => None,
+    }
 }
 
 fn shown(ratio: Option<Estimate>) -> String {

@@ -6,6 +6,7 @@ use super::words::{HEADINGS, cells};
 use super::{Gate, Row};
 use crate::html::escape;
 use crate::judge::Verdict;
+use crate::stats::CONFIDENCE;
 use crate::units;
 
 /// The table of all rows; what the answer is stands in the verdict above it.
@@ -29,14 +30,15 @@ pub(crate) fn section(out: &mut String, gate: &Gate) {
     let _ = writeln!(
         out,
         "<section id=\"gate\">\n<h2>Base against new</h2>\n<p>{} is compared with {}. Lower is \
-         better. A regression has been confirmed by fresh rounds; the intervals hold at 99 % for \
-         all rows{} together. Margins: {} in time, {} in memory, {} in counts that never vary.</p>\n\
+         better. {}A false alarm among all rows, and a pass in spite of a row that is worse by more \
+         than the margin, have a chance of {} each. Margins: {} in time, {} in memory, {} in counts.</p>\n\
          <div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Base against new\">\n\
          <table>\n<thead><tr>{headings}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table>\n</div>\n\
          </section>",
         escape(&gate.new),
         escape(&gate.base),
-        if gate.interleaved { " and looks" } else { "" },
+        if gate.interleaved { "A regression has been confirmed by fresh rounds. " } else { "" },
+        units::percent(1.0 - CONFIDENCE),
         units::percent(gate.margins.time),
         units::percent(gate.margins.memory),
         units::percent(gate.margins.counts),
@@ -48,6 +50,6 @@ fn class(row: &Row, mark: &str) -> &'static str {
         _ if !mark.is_empty() => "",
         Verdict::Worse => "worse",
         Verdict::Better => "better",
-        Verdict::Same | Verdict::Undecided => "",
+        Verdict::Same | Verdict::NotWorse | Verdict::Undecided => "",
     }
 }

@@ -1,25 +1,20 @@
 //! The rules by which two figures are judged; docs/gate.md tells them.
 
-use crate::judge::{Verdict, judge};
+use crate::control::COUNT_FLOOR;
+use crate::judge::{Verdict, judge, judge_twice};
 use crate::quantity::Quantity;
 use crate::record::{Margins, Pass};
-use crate::stats::{CONFIDENCE, Estimate, Interval, LOOKS, median, paired_ratio, spread};
+use crate::stats::{CONFIDENCE, Estimate, Interval, median, paired_ratio, spread};
 
-/// A count is not worse for fewer calls or faults than this, however few there are.
-pub const COUNT_FLOOR: f64 = 4.0;
+/// Rounds after which it is looked which rows are decided; there are no other looks.
+pub const LOOKS: [u32; 6] = [12, 24, 48, 96, 192, 384];
 
 /// Counted processes of each arm, unless they vary: then each round has one.
 pub const COUNTED: u32 = 3;
 
-/// Times that were taken at different hours differ by as much as this without any
-/// reason in the program.
-pub const APART: f64 = 0.30;
-
-/// What the positive control spends beyond the reference: a share of its CPU time.
-pub const CONTROL_TIME: f64 = 0.20;
-
-/// And a share of its minor faults; [`COUNT_FLOOR`] and one more at the least.
-pub const CONTROL_FAULTS: f64 = 0.02;
+/// Peak RSS that was taken at different hours counts from this share on: more than twice what
+/// one build was seen to differ by from hour to hour (docs/gate.md).
+pub const APART: f64 = 0.20;
 
 /// Whether the gate goes on until it is decided. Elapsed time is judged, but how
 /// long it stays open depends on what else the machine does.
@@ -38,20 +33,20 @@ pub(super) struct Duel {
 }
 
 impl Duel {
-    /// How the two compare, and what that amounts to at `confidence`.
+    /// How the two compare, and what that amounts to at `levels`.
     pub fn judge(
         &self,
         quantity: Quantity,
         margins: &Margins,
-        confidence: f64,
+        levels: Levels,
     ) -> (Option<Estimate>, Verdict) {
         let Some(base) = median(&self.base) else { return (None, Verdict::Undecided) };
-        let margin = margin(quantity, self.exact, margins, base);
+        let margin = margin(quantity, margins, base);
         if self.exact {
             return exactly(base, self.new[0], margin);
         }
-        let ratio = paired_ratio(&self.positive(quantity), confidence);
-        (ratio, judge(ratio.and_then(|ratio| ratio.interval), margin))
+        let pairs = self.positive(quantity);
+        levels.judge(margin, |level| paired_ratio(&pairs, level))
     }
 
     /// The pairs, new first. A count may be 0, to which there is no ratio: then one
@@ -73,20 +68,49 @@ pub(super) fn exactly(base: f64, new: f64, margin: f64) -> (Option<Estimate>, Ve
 }
 
 /// The margin of a quantity of which `base` is the usual value.
-pub(super) fn margin(quantity: Quantity, exact: bool, margins: &Margins, base: f64) -> f64 {
+pub(super) fn margin(quantity: Quantity, margins: &Margins, base: f64) -> f64 {
     let counted = quantity.pass() == Pass::Counts;
     let relative = match quantity.pass() {
         Pass::Memory => margins.memory,
-        Pass::Counts if exact => margins.counts,
+        Pass::Counts => margins.counts,
         _ => margins.time,
     };
     if counted { relative.max(COUNT_FLOOR / base.max(1.0)) } else { relative }
 }
 
-/// The confidence of each interval of a gate of which `rows` rows have one: the
-/// error of [`CONFIDENCE`] is spread over these rows and all looks.
-pub fn confidence(rows: usize) -> f64 {
-    spread(CONFIDENCE, rows * LOOKS.len())
+/// How sure the intervals of a gate are.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Levels {
+    /// Of what finds a difference. A single row that errs is a false alarm, so the
+    /// error of [`CONFIDENCE`] is spread over all looks at all rows.
+    pub found: f64,
+    /// Of what rules one out. A pass needs that on every row, so where one truly is
+    /// worse, that row has to err: the error is spread over the looks alone, and it is
+    /// that of the upper end alone.
+    pub ruled_out: f64,
+}
+
+impl Levels {
+    /// Of a gate in which `rows` rows have an interval, at each of `looks` looks.
+    pub fn of(rows: usize, looks: usize) -> Levels {
+        let both_ends = 1.0 - 2.0 * (1.0 - CONFIDENCE);
+        Levels { found: spread(CONFIDENCE, rows * looks), ruled_out: spread(both_ends, looks) }
+    }
+
+    /// The ratio with the interval that the verdict comes from, and the verdict.
+    pub(super) fn judge(
+        self,
+        margin: f64,
+        ratio: impl Fn(f64) -> Option<Estimate>,
+    ) -> (Option<Estimate>, Verdict) {
+        let (wide, narrow) = (ratio(self.found), ratio(self.ruled_out));
+        let interval = |ratio: Option<Estimate>| ratio.and_then(|ratio| ratio.interval);
+        let verdict = judge_twice(interval(wide), interval(narrow), margin);
+        match verdict {
+            Verdict::Same | Verdict::NotWorse => (narrow, verdict),
+            Verdict::Better | Verdict::Worse | Verdict::Undecided => (wide, verdict),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -95,7 +119,7 @@ mod tests {
 
     fn exact(base: f64, new: f64) -> Verdict {
         let duel = Duel { base: vec![base; 6], new: vec![new; 3], pairs: Vec::new(), exact: true };
-        duel.judge(Quantity::MinorFaults, &Margins::USUAL, 0.99).1
+        duel.judge(Quantity::MinorFaults, &Margins::USUAL, Levels::of(1, 1)).1
     }
 
     #[test]
@@ -113,15 +137,15 @@ mod tests {
     }
 
     #[test]
-    fn a_count_that_varies_is_judged_like_a_time() {
-        let pairs: Vec<(f64, f64)> = (0..24).map(|i| (1000.0, 1020.0 + f64::from(i % 2))).collect();
+    fn a_count_that_varies_is_judged_by_an_interval_and_its_own_margin() {
+        let pairs: Vec<(f64, f64)> = (0..24).map(|i| (1000.0, 1004.0 + f64::from(i % 2))).collect();
         let judged = |pairs: &[(f64, f64)]| {
             let (base, new) = pairs.iter().copied().unzip();
             let duel = Duel { base, new, pairs: pairs.to_vec(), exact: false };
-            duel.judge(Quantity::MinorFaults, &Margins::USUAL, 0.999).1
+            duel.judge(Quantity::MinorFaults, &Margins::USUAL, Levels::of(1, LOOKS.len())).1
         };
         assert_eq!(judged(&pairs), Verdict::Same);
-        let more: Vec<_> = pairs.iter().map(|(base, new)| (*base, new + 20.0)).collect();
+        let more: Vec<_> = pairs.iter().map(|(base, new)| (*base, new + 16.0)).collect();
         assert_eq!(judged(&more), Verdict::Worse);
         // From none to some, in most rounds.
         let some: Vec<_> = (0..24).map(|i| (0.0, 8.0 + f64::from(i % 3))).collect();
@@ -129,7 +153,9 @@ mod tests {
     }
 
     #[test]
-    fn the_error_is_spread_over_rows_and_looks() {
-        assert!((confidence(12) - (1.0 - 0.01 / 48.0)).abs() < 1e-12);
+    fn the_error_of_an_alarm_is_spread_over_rows_and_looks_and_that_of_a_pass_over_looks() {
+        let Levels { found, ruled_out } = Levels::of(12, LOOKS.len());
+        assert!((found - (1.0 - 0.01 / 72.0)).abs() < 1e-12);
+        assert!((ruled_out - (1.0 - 2.0 * 0.01 / 6.0)).abs() < 1e-12);
     }
 }

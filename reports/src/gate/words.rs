@@ -1,7 +1,8 @@
 //! A gate for a terminal and for a pull request.
 
-use super::{Answer, Gate, Row, decides, shown};
+use super::{Answer, Gate, Row, shown};
 use crate::judge::Verdict;
+use crate::stats::CONFIDENCE;
 use crate::text::{BOLD, Entry, GREEN, RED, paint, plain, side_by_side, wrap};
 use crate::units;
 
@@ -17,8 +18,7 @@ impl Gate {
         said.extend(rows(Verdict::Better).map(|row| {
             format!("IMPROVEMENT: {} {}{}.", row.named(), shown(row.ratio), medians(row))
         }));
-        let open: Vec<&Row> =
-            rows(Verdict::Undecided).filter(|row| decides(row.quantity)).collect();
+        let open: Vec<&Row> = rows(Verdict::Undecided).filter(|row| self.decides(row)).collect();
         said.extend(open.iter().map(|row| inconclusive(row)));
         if open.iter().any(|row| row.why_not.is_none()) && self.interleaved {
             said.push(
@@ -39,7 +39,7 @@ impl Gate {
             ),
             Answer::Passes => format!(
                 "Passes: of {} rows none became worse from {base} to {new}{}.",
-                self.rows.len(),
+                self.rows.iter().filter(|row| row.verdict() != Verdict::Undecided).count(),
                 match self.controls.is_empty() {
                     true => "",
                     false => ", and the positive control was found",
@@ -118,9 +118,9 @@ impl Gate {
             }
         }
         out.push_str(&format!(
-            "\nIntervals: {} together over {}; margins: {} in time, {} in memory, {} in counts.\n",
-            "99 %",
-            if self.interleaved { "all rows and looks" } else { "all rows" },
+            "\nA false alarm among all rows, and a pass in spite of a row that is worse by more than \
+             the margin, have a chance of {} each. Margins: {} in time, {} in memory, {} in counts.\n",
+            units::percent(1.0 - CONFIDENCE),
             units::percent(self.margins.time),
             units::percent(self.margins.memory),
             units::percent(self.margins.counts),
@@ -156,9 +156,8 @@ fn word(row: &Row, mark: &str) -> &'static str {
     match mark {
         "" => row.verdict().change(),
         " (control)" if row.first == Verdict::Worse => "found",
-        _ if row.first == Verdict::Same => "same",
-        _ if row.first == Verdict::Undecided => "undecided",
-        _ => "DIFFERS",
+        _ if matches!(row.first, Verdict::Better | Verdict::Worse) => "DIFFERS",
+        _ => row.first.word(),
     }
 }
 

@@ -114,7 +114,10 @@ fn told(area: &Area) -> String {
         1 => String::new(),
         pages => format!(", {pages} OS pages a square"),
     };
-    let cached = area.cached_bytes.map(|bytes| format!(" and {} cached", size(bytes)));
+    let cached = area
+        .cached_bytes
+        .filter(|bytes| *bytes > 0)
+        .map(|bytes| format!(" and {} cached", size(bytes)));
     format!(
         "{} resident, {} of it free{}{square}",
         size(area.live_bytes + area.kept_bytes + area.cached_bytes.unwrap_or(0)),

@@ -64,7 +64,7 @@ fn verdict(out: &mut String, report: &Report) {
     put!(out, "</section>");
 }
 
-/// What the A/A rows say, metric by metric.
+/// What the A/A rows say, metric by metric, and the positive control.
 fn checks(out: &mut String, report: &Report) {
     let mut items = Vec::new();
     for (metric, what) in [
@@ -94,12 +94,26 @@ fn checks(out: &mut String, report: &Report) {
             units::ratio_interval(widest)
         ));
     }
+    check_list(out, "A/A, the reference against itself:", &items);
+    let planted = report.controls.iter().map(|control| {
+        let (class, mark, word) = match (control.ratio.interval, control.verdict) {
+            (_, Verdict::Worse) => ("ok", "✓", "found"),
+            (None, _) => ("open", "?", "too few rounds to find it"),
+            _ => ("bad", "✗", "not found"),
+        };
+        format!(
+            "<li class=\"{class}\"><span aria-hidden=\"true\">{mark}</span> {} more {}: {word}, reads {}</li>",
+            units::percent(control.planted),
+            control.quantity.name(),
+            units::ratio_interval(control.ratio)
+        )
+    });
+    check_list(out, "Positive control, planted on purpose:", &planted.collect::<Vec<_>>());
+}
+
+fn check_list(out: &mut String, title: &str, items: &[String]) {
     if !items.is_empty() {
-        put!(
-            out,
-            "<div class=\"checks\"><p>A/A, the reference against itself:</p><ul>{}</ul></div>",
-            items.join("")
-        );
+        put!(out, "<div class=\"checks\"><p>{title}</p><ul>{}</ul></div>", items.join(""));
     }
 }
 
@@ -145,7 +159,9 @@ fn memory(out: &mut String, report: &Report) {
             ))
         })
         .collect();
-    if panels.is_empty() {
+    let means = means(report);
+    let shown = if panels.len() <= detail::AT_ONCE { panels.concat() } else { String::new() };
+    if means.is_none() && shown.is_empty() {
         return;
     }
     put!(
@@ -156,7 +172,7 @@ fn memory(out: &mut String, report: &Report) {
          below and left of the stepped line (the Pareto front).</p>\n{}\n<div class=\"panels\">",
         legend(report)
     );
-    if let Some(svg) = means(report) {
+    if let Some(svg) = means {
         put!(
             out,
             "<figure>\n<figcaption>all {} workloads, geometric mean</figcaption>\n{svg}\
@@ -164,10 +180,7 @@ fn memory(out: &mut String, report: &Report) {
             report.workloads.len()
         );
     }
-    if panels.len() <= detail::AT_ONCE {
-        out.push_str(&panels.concat());
-    }
-    put!(out, "</div>\n</section>");
+    put!(out, "{shown}</div>\n</section>");
 }
 
 /// Means over workloads of the engines that have a ratio in each.

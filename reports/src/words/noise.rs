@@ -1,6 +1,7 @@
 //! What the A/A row says: whether the run can be trusted, and how far.
 
 use crate::analysis::Report;
+use crate::control::Control;
 use crate::judge::{Verdict, margin};
 use crate::record::{Metric, Role};
 use crate::stats::{Estimate, Interval, MIN_SAMPLES, median};
@@ -16,7 +17,7 @@ fn repeats(report: &Report, metric: Metric) -> impl Iterator<Item = (&str, Estim
     })
 }
 
-/// Said first: the reference differs from itself.
+/// Said first: the reference differs from itself, or a known difference is not seen.
 pub(super) fn distrust(report: &Report) -> Option<String> {
     for (metric, what) in [(Metric::WallS, "time"), (Metric::PeakRssBytes, "peak memory")] {
         for (workload, ratio, verdict) in repeats(report, metric) {
@@ -30,7 +31,16 @@ pub(super) fn distrust(report: &Report) -> Option<String> {
             }
         }
     }
-    None
+    // Without an interval there are too few rounds to find anything, which is said elsewhere.
+    let missed = |c: &&Control| c.ratio.interval.is_some() && c.verdict != Verdict::Worse;
+    let missed = report.controls.iter().find(missed)?;
+    Some(format!(
+        "This run cannot be trusted: the positive control, {} more {} planted on purpose, was not \
+         found: it reads {}. Repeat it on a quiet machine.",
+        units::percent(missed.planted),
+        missed.quantity.name(),
+        units::ratio_interval(missed.ratio)
+    ))
 }
 
 /// What the A/A rows say about small differences, each on its own workload.
