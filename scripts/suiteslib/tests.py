@@ -16,7 +16,7 @@ SUITE = SimpleNamespace(name="s", version="1")
 
 def record(setting, failed=(), *, passed=5, outcome=None, alone=False, test="t"):
     return {"suite": "s", "version": "1", "test": test, "setting": setting,
-            "build": None if setting == REFERENCE else "b", "commit": "c", "alone": alone,
+            "build": None if setting.startswith(REFERENCE) else "b", "commit": "c", "alone": alone,
             "when": "2026-01-01T00:00:00Z", "failed": list(failed), "passed": passed,
             "outcome": outcome or ("fail" if failed else "pass"), "seconds": 60.0, "peak_rss_kib": 1000,
             "threads": 2, "carrying": 1, "bare": 0}
@@ -57,6 +57,17 @@ class Verdicts(unittest.TestCase):
     def test_what_glibc_fails_too_when_it_runs_again_is_flaky(self):
         self.assertEqual(self.kind(record(REFERENCE), record("default", ["a"]), record("default", ["a"], alone=True),
                                    record(REFERENCE, ["a"], alone=True)), "flaky")
+
+    def test_what_glibc_fails_with_the_same_policy_is_the_policys(self):
+        def kind(*glibc):
+            runs = [record("mmap-only", ["a"]), record("mmap-only", ["a"], alone=True)]
+            like = [record("glibc-mmap-only", alone=True, **one) for one in glibc]
+            return verdict(records(record(REFERENCE), *runs, *like), SUITE, "mmap-only", "t")[0]
+        self.assertEqual(kind(), "fault")
+        self.assertEqual(kind({}), "fault")
+        self.assertEqual(kind({"failed": ["b"]}), "fault")
+        self.assertEqual(kind({"failed": ["(no end)"], "outcome": "stopped"}), "fault")
+        self.assertEqual(kind({"failed": ["a"]}), "policy")
 
     def test_cases_that_vanish_are_a_difference(self):
         lost = ["(4 cases passed, not 5)"]
