@@ -33,8 +33,8 @@ pub struct Records {
     pub runs: Vec<Run>,
     /// All usable samples, each once.
     pub samples: Vec<Sample>,
-    /// Those of a positive control on a workload of its own ([`record::CONTROL`]
-    /// (crate::record::CONTROL)): no part of what is compared.
+    /// Those of a positive control on a workload of its own ([`CONTROL`][crate::record::CONTROL]):
+    /// no part of what is compared.
     pub controls: Vec<Sample>,
     /// What tunings concluded, each once.
     pub answers: Vec<Answer>,
