@@ -38,8 +38,7 @@ pub(crate) fn controls(records: &Records) -> Vec<Control> {
     let planted = [(Quantity::CpuTime, CONTROL_TIME), (Quantity::MinorFaults, CONTROL_FAULTS)];
     let found = planted.into_iter().filter_map(|(quantity, planted)| {
         let ratio = ratio(quantity, &pairs(records, quantity))?;
-        let margins = Margins::USUAL;
-        let margin = if quantity == Quantity::CpuTime { margins.time } else { margins.counts };
+        let margin = Margins::USUAL.of(quantity.pass());
         Some(Control { quantity, planted, ratio, verdict: judge(ratio.interval, margin) })
     });
     found.collect()

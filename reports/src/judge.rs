@@ -74,19 +74,23 @@ pub fn judge_twice(wide: Option<Interval>, narrow: Option<Interval>, margin: f64
 
 /// The smallest relative difference in a metric that is worth acting on.
 pub const fn margin(metric: Metric) -> f64 {
-    let margins = Margins::USUAL;
-    match metric.pass() {
-        Pass::Time => margins.time,
-        Pass::Memory | Pass::Layout => margins.memory,
-        // A tick more or less is a good part of a short call.
-        Pass::Latency => 0.05,
-        Pass::Counts => margins.counts,
-    }
+    Margins::USUAL.of(metric.pass())
 }
 
 impl Margins {
     /// Those that hold where nobody says otherwise.
     pub const USUAL: Margins = Margins { time: 0.03, memory: 0.02, counts: 0.01 };
+
+    /// That of what is measured in `pass`.
+    pub const fn of(&self, pass: Pass) -> f64 {
+        match pass {
+            Pass::Time => self.time,
+            Pass::Memory | Pass::Layout => self.memory,
+            // A tick more or less is a good part of a short call.
+            Pass::Latency => 0.05,
+            Pass::Counts => self.counts,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -25,15 +25,6 @@ pub enum Quantity {
     MemoryCalls,
 }
 
-const CALLS: [Metric; 6] = [
-    Metric::SyscallsBrk,
-    Metric::SyscallsMmap,
-    Metric::SyscallsMunmap,
-    Metric::SyscallsMremap,
-    Metric::SyscallsMadvise,
-    Metric::SyscallsMprotect,
-];
-
 impl Quantity {
     /// All of them, in the order of tables.
     pub const ALL: [Quantity; 5] = [
@@ -85,7 +76,7 @@ impl Quantity {
             Quantity::WallTime => get(&Metric::WallS),
             Quantity::PeakRss => get(&Metric::PeakRssBytes),
             Quantity::MinorFaults => get(&Metric::MinorFaults),
-            Quantity::MemoryCalls => sum(&CALLS),
+            Quantity::MemoryCalls => sum(&Metric::MEMORY_CALLS),
         }
     }
 

@@ -416,6 +416,16 @@ metrics! {
 }
 
 impl Metric {
+    /// Calls by which a process takes memory from the OS and gives it back, by kind.
+    pub const MEMORY_CALLS: [Metric; 6] = [
+        Metric::SyscallsBrk,
+        Metric::SyscallsMmap,
+        Metric::SyscallsMunmap,
+        Metric::SyscallsMremap,
+        Metric::SyscallsMadvise,
+        Metric::SyscallsMprotect,
+    ];
+
     /// Whether more of it is better.
     pub const fn more_is_better(self) -> bool {
         matches!(self, Metric::PrintedRate)

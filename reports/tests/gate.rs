@@ -71,15 +71,7 @@ fn stage(stage: Stage, workload: &str, truth: Truth, rounds: u32, seed: u64) -> 
 
 fn counts(faults: f64) -> Vec<(Metric, f64)> {
     let mut counts = vec![(Metric::MinorFaults, faults)];
-    let calls = [
-        Metric::SyscallsBrk,
-        Metric::SyscallsMmap,
-        Metric::SyscallsMunmap,
-        Metric::SyscallsMremap,
-        Metric::SyscallsMadvise,
-        Metric::SyscallsMprotect,
-    ];
-    counts.extend(calls.map(|call| (call, 20.0)));
+    counts.extend(Metric::MEMORY_CALLS.map(|call| (call, 20.0)));
     counts
 }
 

@@ -6,8 +6,6 @@ use super::words::{HEADINGS, cells};
 use super::{Gate, Row};
 use crate::html::escape;
 use crate::judge::Verdict;
-use crate::stats::CONFIDENCE;
-use crate::units;
 
 /// The table of all rows; what the answer is stands in the verdict above it.
 pub(crate) fn section(out: &mut String, gate: &Gate) {
@@ -30,18 +28,14 @@ pub(crate) fn section(out: &mut String, gate: &Gate) {
     let _ = writeln!(
         out,
         "<section id=\"gate\">\n<h2>Base against new</h2>\n<p>{} is compared with {}. Lower is \
-         better. {}A false alarm among all rows, and a pass in spite of a row that is worse by more \
-         than the margin, have a chance of {} each. Margins: {} in time, {} in memory, {} in counts.</p>\n\
+         better. {}{}</p>\n\
          <div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Base against new\">\n\
          <table>\n<thead><tr>{headings}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table>\n</div>\n\
          </section>",
         escape(&gate.new),
         escape(&gate.base),
         if gate.interleaved { "A regression has been confirmed by fresh rounds. " } else { "" },
-        units::percent(1.0 - CONFIDENCE),
-        units::percent(gate.margins.time),
-        units::percent(gate.margins.memory),
-        units::percent(gate.margins.counts),
+        gate.promise(),
     );
 }
 

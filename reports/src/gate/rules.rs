@@ -69,13 +69,9 @@ pub(super) fn exactly(base: f64, new: f64, margin: f64) -> (Option<Estimate>, Ve
 
 /// The margin of a quantity of which `base` is the usual value.
 pub(super) fn margin(quantity: Quantity, margins: &Margins, base: f64) -> f64 {
-    let counted = quantity.pass() == Pass::Counts;
-    let relative = match quantity.pass() {
-        Pass::Memory => margins.memory,
-        Pass::Counts => margins.counts,
-        _ => margins.time,
-    };
-    if counted { relative.max(COUNT_FLOOR / base.max(1.0)) } else { relative }
+    let pass = quantity.pass();
+    let relative = margins.of(pass);
+    if pass == Pass::Counts { relative.max(COUNT_FLOOR / base.max(1.0)) } else { relative }
 }
 
 /// How sure the intervals of a gate are.

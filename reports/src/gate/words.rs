@@ -117,15 +117,20 @@ impl Gate {
                 out.push_str(&format!("| {} |\n", cells.join(" | ")));
             }
         }
-        out.push_str(&format!(
-            "\nA false alarm among all rows, and a pass in spite of a row that is worse by more than \
-             the margin, have a chance of {} each. Margins: {} in time, {} in memory, {} in counts.\n",
+        out.push_str(&format!("\n{}\n", self.promise()));
+        out
+    }
+
+    /// How seldom the gate errs, and from where on a difference counts.
+    pub(super) fn promise(&self) -> String {
+        format!(
+            "A false alarm among all rows, and a pass in spite of a row that is worse by more than \
+             the margin, have a chance of {} each. Margins: {} in time, {} in memory, {} in counts.",
             units::percent(1.0 - CONFIDENCE),
             units::percent(self.margins.time),
             units::percent(self.margins.memory),
             units::percent(self.margins.counts),
-        ));
-        out
+        )
     }
 
     /// The rows, then those that tell whether they can be trusted.

@@ -16,15 +16,6 @@ pub(super) const NAMES: f64 = 166.0;
 const TOTALS: f64 = 46.0;
 const BOTTOM: f64 = 34.0;
 
-const CALLS: [Metric; KINDS.len()] = [
-    Metric::SyscallsBrk,
-    Metric::SyscallsMmap,
-    Metric::SyscallsMunmap,
-    Metric::SyscallsMremap,
-    Metric::SyscallsMadvise,
-    Metric::SyscallsMprotect,
-];
-
 /// A part of a bar.
 struct Part {
     name: &'static str,
@@ -38,7 +29,7 @@ pub(crate) fn syscalls(workload: &Workload, arms: &[Arm]) -> Option<String> {
         let part = |(i, metric): (usize, &Metric)| {
             Some(Part { name: KINDS[i], value: cell.figure(*metric)?.median, ink: Ink::Kind(i) })
         };
-        CALLS.iter().enumerate().filter_map(part).collect()
+        Metric::MEMORY_CALLS.iter().enumerate().filter_map(part).collect()
     })
 }
 

@@ -10,12 +10,14 @@ pub(super) use super::marker::Marker;
 use super::text::font;
 pub(super) use super::text::{FONT, fit, text_width};
 use crate::html::escape;
+use crate::record::Metric;
 
 /// Drawing units in a CSS pixel.
 pub(super) const PX: f64 = 8.0;
 
-/// Name of each kind of system call, in the order of their colours.
-pub(crate) const KINDS: [&str; 6] = ["brk", "mmap", "munmap", "mremap", "madvise", "mprotect"];
+/// Name of each of [`Metric::MEMORY_CALLS`], in the order of their colours.
+pub(crate) const KINDS: [&str; Metric::MEMORY_CALLS.len()] =
+    ["brk", "mmap", "munmap", "mremap", "madvise", "mprotect"];
 
 /// Colours of series before they repeat with other markers.
 const HUES: usize = 8;
