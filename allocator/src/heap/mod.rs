@@ -233,6 +233,7 @@ impl<S: PageSource> Heap<S> {
         unsafe { self.inspect_neighbours(chunk, size)? };
         self.counters.live_blocks -= 1;
         self.counters.live_bytes -= size;
+        self.units.note_apart_freed(self.classes.of(size - HEADER), size);
         // SAFETY: live until now, and unused by contract.
         unsafe { self.free_chunk(chunk, size) };
         Ok(())

@@ -32,7 +32,7 @@ impl<S: PageSource> Heap<S> {
         let mut taken = 0;
         while taken < out.len() {
             let found = self.units.tiers[class].iter().find_map(|head| *head);
-            let Some(mut unit) = found.or_else(|| self.make_unit(class, out.len() - taken)) else {
+            let Some(mut unit) = found.or_else(|| self.make_unit(class)) else {
                 break;
             };
             // SAFETY: units in lists are alive, and have a free block.
@@ -170,10 +170,9 @@ impl<S: PageSource> Heap<S> {
         }
     }
 
-    /// A new unit of a class of which `wanted` blocks are wanted at once, in the
-    /// list of its tier.
-    fn make_unit(&mut self, class: usize, wanted: usize) -> Option<NonNull<Unit>> {
-        if !self.units.deserves(class, wanted * self.classes.size(class)) {
+    /// A new unit of a class, in the list of its tier.
+    fn make_unit(&mut self, class: usize) -> Option<NonNull<Unit>> {
+        if !self.units.deserves(class, self.classes.size(class)) {
             return None;
         }
         self.make_unit_map()?;
@@ -228,6 +227,7 @@ impl<S: PageSource> Heap<S> {
             self.reserve(start, State::Unit);
             self.units.enlist(unit, tier_of(0, blocks));
         }
+        self.units.note_unit(class);
         self.counters.unit_room += blocks * size;
         Some(unit)
     }
@@ -286,8 +286,33 @@ mod tests {
     fn heap_and_blocks() -> (Heap<Simulated>, usize, [*mut u8; 200]) {
         let mut heap = Heap::new(Config::DEFAULT, Simulated::new(1 << 20));
         let (class, mut blocks) = (heap.classes.of(48), [null_mut(); 200]);
+        heap.units.note_unit(class);
         assert_eq!(heap.allocate_small(class, &mut blocks), blocks.len());
         (heap, class, blocks)
+    }
+
+    #[test]
+    fn a_class_gets_a_unit_for_what_is_live_or_for_many_requests() {
+        let new = || Heap::new(Config::DEFAULT, Simulated::new(1 << 20));
+        let allocate = |heap: &mut Heap<Simulated>| {
+            let block = heap.allocate(100, GRAIN).expect("there is memory").start;
+            (block, heap.units.class_of(block) != 0)
+        };
+        // Of 112 bytes, each counted as 128, the class wants 1 KiB.
+        let mut heap = new();
+        let kept = core::array::from_fn::<_, 9, _>(|_| allocate(&mut heap).1);
+        assert_eq!(kept, [false, false, false, false, false, false, false, false, true]);
+        // One that comes and goes is put where it was, up to the 17th.
+        let mut heap = new();
+        let come_and_go = core::array::from_fn::<_, 17, _>(|_| {
+            let (block, in_unit) = allocate(&mut heap);
+            // SAFETY: live.
+            unsafe { heap.free(block) }.expect("a live block");
+            (block, in_unit)
+        });
+        assert!(come_and_go[..16].iter().all(|&each| each == (come_and_go[0].0, false)));
+        assert!(come_and_go[16].1);
+        heap.check().expect("the heap is whole");
     }
 
     #[test]

@@ -37,11 +37,14 @@ pub(crate) const SMALL_MOST: usize = 1 << 10;
 /// The last class that units hold under any scheme.
 const SMALL_LAST: usize = SMALL_MOST / GRAIN;
 
-/// A class of which so many bytes were or are wanted deserves a unit: with fewer,
+/// A class of which so many bytes are live or wanted deserves a unit: with fewer,
 /// it would make an OS page or two resident for a block or two.
 const DESERVING: usize = 1 << 10;
 /// A block counts for no fewer bytes: a class deserves a unit after a few.
 const DESERVED_EACH: usize = DESERVING / 8;
+/// So does a class of which so many blocks were asked for, whatever became of them:
+/// a block that comes and goes is served faster from a unit.
+const DESERVED_BY: u8 = 16;
 
 /// Lists of units with a free block, by how full they are.
 pub(super) const TIERS: usize = 4;
@@ -248,9 +251,26 @@ pub(super) struct Units {
     /// The last class that they hold; 0 if there are to be none.
     pub(super) last: u8,
     pub(super) tiers: [[Option<NonNull<Unit>>; TIERS]; SMALL_LAST + 1],
-    /// Of each class, the bytes of the chunks that served in place of a unit, up
-    /// to [`DESERVING`] or a little more.
-    apart: [u16; SMALL_LAST + 1],
+    /// Of each class, what serves in place of a unit.
+    apart: [Apart; SMALL_LAST + 1],
+}
+
+/// Chunks that serve requests of a class that does not deserve a unit yet.
+#[derive(Clone, Copy)]
+struct Apart {
+    /// The bytes of those that are live, up to [`DESERVING`] or a little more, each
+    /// counted as [`Apart::weight`] says.
+    bytes: u16,
+    /// How many there were, up to [`DESERVED_BY`].
+    asked: u8,
+}
+
+impl Apart {
+    const NONE: Apart = Apart { bytes: 0, asked: 0 };
+
+    fn weight(size: usize) -> u16 {
+        size.clamp(DESERVED_EACH, DESERVING) as u16
+    }
 }
 
 impl Units {
@@ -260,7 +280,7 @@ impl Units {
             uncovered: None,
             last: 0,
             tiers: [[None; TIERS]; SMALL_LAST + 1],
-            apart: [0; SMALL_LAST + 1],
+            apart: [Apart::NONE; SMALL_LAST + 1],
         };
         if matches!(config.metadata, Metadata::Header) {
             return units;
@@ -276,16 +296,32 @@ impl Units {
         units
     }
 
-    /// Whether a class of which so many bytes are wanted is worth a unit.
-    pub(super) fn deserves(&self, class: usize, wanted: usize) -> bool {
-        usize::from(self.apart[class]) + wanted >= DESERVING
+    /// Whether a class of which a block more is wanted is worth a unit.
+    pub(super) fn deserves(&self, class: usize, size: usize) -> bool {
+        let apart = self.apart[class];
+        apart.asked == DESERVED_BY || usize::from(apart.bytes) + size >= DESERVING
     }
 
     /// A chunk of `size` bytes serves a request of a class.
     pub(super) fn note_apart(&mut self, class: usize, size: usize) {
-        if !self.deserves(class, 0) {
-            self.apart[class] += size.clamp(DESERVED_EACH, DESERVING) as u16;
+        let apart = &mut self.apart[class];
+        if usize::from(apart.bytes) < DESERVING {
+            apart.bytes += Apart::weight(size);
         }
+        apart.asked = DESERVED_BY.min(apart.asked + 1);
+    }
+
+    /// A chunk of `size` bytes is freed that may have served a request of a class.
+    pub(super) fn note_apart_freed(&mut self, class: usize, size: usize) {
+        if class <= self.last.into() {
+            let apart = &mut self.apart[class];
+            apart.bytes = apart.bytes.saturating_sub(Apart::weight(size));
+        }
+    }
+
+    /// There is a unit of a class: it deserves others.
+    pub(super) fn note_unit(&mut self, class: usize) {
+        self.apart[class].asked = DESERVED_BY;
     }
 
     /// The class of the unit that contains a block; 0 if none does.
