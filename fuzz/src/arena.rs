@@ -20,6 +20,8 @@ const PAGE: usize = 4096;
 /// The length of each half.
 const HALF: usize = 64 << 20;
 const PAGES: usize = HALF / PAGE;
+/// Where it lies if it can: what a heap does depends on addresses.
+const PLACE: usize = 0x2000_0000_0000;
 
 /// What memory that was given back is filled with.
 const GONE: u64 = 0xDBDB_DBDB_DBDB_DBDB;
@@ -90,7 +92,7 @@ impl Arena {
             // SAFETY: a new mapping, of nobody's.
             let start = unsafe {
                 libc::mmap(
-                    std::ptr::null_mut(),
+                    std::ptr::without_provenance_mut(PLACE),
                     2 * HALF,
                     libc::PROT_READ | libc::PROT_WRITE,
                     libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
