@@ -169,7 +169,7 @@ impl<S: PageSource> Heap<S> {
         // SAFETY: a chunk of the heap.
         let class = self.units.class_of(unsafe { chunk.block() });
         let (used, blocks) = (usize::from(unit.used), usize::from(unit.blocks));
-        ensure(class == unit.class.into(), "the map has another class for a unit", at)?;
+        ensure(class == usize::from(unit.class), "the map has another class for a unit", at)?;
         ensure(blocks == blocks_of(size), "a unit has a wrong number of blocks", at)?;
         ensure(used > 0 && used + free == blocks, "a unit's bits are not its free blocks", at)?;
         ensure(unit.tier == tier_of(used, blocks), "a unit is in a wrong tier", at)?;
