@@ -3,7 +3,8 @@
 //! - this file: [`Shadow`], through which every operation goes
 //! - [`Promise`]: what is watched; [`Violation`]: a broken promise
 //! - [`Rules`]: how often and how thoroughly
-//! - [`Subject`]: what an allocator must offer; [`Global`] makes one of any `GlobalAlloc`
+//! - [`Subject`]: what an allocator must offer; [`Global`] makes one of any
+//!   `GlobalAlloc`, and [`Shared`] several of one
 //! - [`Parcel`]: a block on its way to another thread's oracle
 //!
 //! An oracle keeps what it knows in mappings of its own: the allocator under
@@ -23,7 +24,7 @@ mod subject;
 
 use pattern::Canvas;
 pub use promise::{Complaint, Promise, Violation, Watch};
-pub use subject::{Global, Model, Subject};
+pub use subject::{Global, Model, Shared, Subject};
 
 /// What became of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -144,3 +144,37 @@ impl<A: GlobalAlloc> Subject for Global<A> {
         NonNull::new(unsafe { self.0.realloc(block.as_ptr(), sized(layout), size.max(1)) })
     }
 }
+
+/// A `GlobalAlloc` by reference, so that there can be several handles of one:
+///
+/// ```
+/// # use std::alloc::System;
+/// use brkpoint_workloads::{shadow::{Global, Shared}, storm::Storm};
+/// static ALLOCATOR: System = System;
+/// Storm { operations: 100, ..Storm::USUAL }.run(1, || Global(Shared(&ALLOCATOR))).unwrap();
+/// ```
+#[derive(Debug)]
+pub struct Shared<'a, A: ?Sized>(pub &'a A);
+
+// SAFETY: the allocator's own promises.
+unsafe impl<A: GlobalAlloc + ?Sized> GlobalAlloc for Shared<'_, A> {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: by contract.
+        unsafe { self.0.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: by contract.
+        unsafe { self.0.alloc_zeroed(layout) }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        // SAFETY: by contract.
+        unsafe { self.0.dealloc(block, layout) };
+    }
+
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        // SAFETY: by contract.
+        unsafe { self.0.realloc(block, layout, size) }
+    }
+}
