@@ -171,7 +171,8 @@ impl Chapter {
             }
             shadow.verify()?;
             shadow.free_all(&mut subject)?;
-            let Some(footprint) = subject.footprint() else { continue };
+            let watched = self.rules.watch.has(Promise::Bounded);
+            let Some(footprint) = subject.footprint().filter(|_| watched) else { continue };
             match (round, third) {
                 (3, _) => third = Some(footprint),
                 // Room for what is not the allocator's, and for its caches.

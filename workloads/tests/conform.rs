@@ -3,10 +3,11 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::ptr::NonNull;
 
-use brkpoint_workloads::conform::{self, CHAPTERS};
+use brkpoint_workloads::conform::{self, CHAPTERS, Chapter};
 use brkpoint_workloads::op::Op;
-use brkpoint_workloads::shadow::{Global, Promise};
+use brkpoint_workloads::shadow::{Global, Promise, Subject};
 use brkpoint_workloads::storm::Storm;
 
 #[test]
@@ -44,6 +45,35 @@ unsafe impl GlobalAlloc for Slips {
     unsafe fn dealloc(&self, _: *mut u8, _: Layout) {
         // What slipped is not known any more.
     }
+}
+
+/// Refuses all, and says that it holds more each time it is asked.
+struct Grows(usize);
+
+impl Subject for Grows {
+    fn allocate(&mut self, _: Layout, _: bool) -> Option<NonNull<u8>> {
+        None
+    }
+
+    unsafe fn free(&mut self, _: NonNull<u8>, _: Layout) {}
+
+    unsafe fn reallocate(&mut self, _: NonNull<u8>, _: Layout, _: usize) -> Option<NonNull<u8>> {
+        None
+    }
+
+    fn footprint(&mut self) -> Option<usize> {
+        self.0 += 1 << 20;
+        Some(self.0)
+    }
+}
+
+#[test]
+fn a_growing_footprint_is_noticed_unless_that_is_not_watched() {
+    let mut rounds = *Chapter::named("rounds").unwrap();
+    let broken = rounds.run(&[], Grows(0)).unwrap_err();
+    assert_eq!(broken.promise, Promise::Bounded);
+    rounds.rules.watch = rounds.rules.watch.without(Promise::Bounded);
+    rounds.run(&[], Grows(0)).unwrap();
 }
 
 #[test]
