@@ -4,7 +4,7 @@
 
 use core::ffi::c_void;
 use core::sync::atomic::Ordering::Relaxed;
-use core::sync::atomic::{AtomicU8, AtomicU64};
+use core::sync::atomic::{AtomicU16, AtomicU64};
 
 use crate::raw::AREA;
 use crate::system::{self, Errno, OS_PAGE};
@@ -25,12 +25,17 @@ const BATCH: usize = 1024;
 /// Few frees of others find one.
 static SEEN: [AtomicU64; 64] = [const { AtomicU64::new(0) }; 64];
 
-/// Where a block of up to so many bytes was resident all over, so many that follow there
-/// are not looked at: a program that fills a buffer again and again is not to wait for each
-/// look.
-static PASSED_OVER: [AtomicU8; 4096] = [const { AtomicU8::new(0) }; 4096];
-const PASS_OVER: u8 = 7;
+/// Where a block of up to so many bytes was resident all over, some that follow of about
+/// its size are not looked at, and more each time that the next look finds the same: a
+/// program that fills its buffers is not to wait for each look. The low byte is how many
+/// are left, the high one how many there were at first.
 const MOST_PASSED_OVER: usize = 64 << 10;
+static PASSED_OVER: [AtomicU16; MOST_PASSED_OVER >> SIZE_BITS] =
+    [const { AtomicU16::new(0) }; MOST_PASSED_OVER >> SIZE_BITS];
+const PASS_OVER_FIRST: u16 = 7;
+const PASS_OVER_MOST: u16 = 127;
+/// log2 of the bytes within which sizes are about the same.
+const SIZE_BITS: u32 = 8;
 
 #[inline(always)]
 fn hash(block: usize) -> usize {
@@ -87,10 +92,12 @@ fn look(block: *mut c_void, usable: usize) -> usize {
     if !(LARGE..=LARGEST).contains(&usable) {
         return 0;
     }
-    let passed_over = &PASSED_OVER[hash(block.addr())];
-    let left = passed_over.load(Relaxed);
-    if left > 0 && usable <= MOST_PASSED_OVER {
-        passed_over.store(left - 1, Relaxed);
+    let passed_over = PASSED_OVER.get((usable - 1) >> SIZE_BITS);
+    let state = passed_over.map_or(0, |state| state.load(Relaxed));
+    if let Some(passed_over) = passed_over
+        && state & 0xff > 0
+    {
+        passed_over.store(state - 1, Relaxed);
         return 0;
     }
     let from = block.addr().next_multiple_of(OS_PAGE);
@@ -99,8 +106,10 @@ fn look(block: *mut c_void, usable: usize) -> usize {
     if each(from, to, |_, there| resident += usize::from(there)).is_err() {
         return 0;
     }
-    if resident == to.saturating_sub(from) / OS_PAGE {
-        passed_over.store(PASS_OVER, Relaxed);
+    let is_all = resident == to.saturating_sub(from) / OS_PAGE;
+    let next = (2 * (state >> 8) + 1).clamp(PASS_OVER_FIRST, PASS_OVER_MOST);
+    if let Some(passed_over) = passed_over {
+        passed_over.store(if is_all { next << 8 | next } else { 0 }, Relaxed);
     }
     resident + 1
 }
