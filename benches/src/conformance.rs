@@ -9,11 +9,12 @@ use brkpoint_reports::record::{Exit, Pass};
 use brkpoint_workloads::conform::{Chapter, Tally};
 use brkpoint_workloads::op::{Op, lines};
 use brkpoint_workloads::shrink::shrink;
+use brkpoint_workloads::storm::Storm;
 use thiserror::Error;
 
 use crate::engine::Arm;
 use crate::supervise::{self, Launch, LaunchError, Stop};
-use crate::worker::{self, Judgement, STORM};
+use crate::worker::{self, Judgement};
 
 /// While a program is shrunk, what takes longer is taken for a hang.
 const TRIAL_PATIENCE: Duration = Duration::from_secs(10);
@@ -154,7 +155,7 @@ impl<'a> Checker<'a> {
     ///
     /// If nothing can be said.
     pub fn storm(&self, seed: u64) -> Result<Result<Tally, Box<Finding>>, CheckError> {
-        let done = self.trial(STORM, &seed.to_string(), self.patience)?;
+        let done = self.trial(Storm::NAME, &seed.to_string(), self.patience)?;
         Ok(done.map_err(|failure| {
             Box::new(Finding { failure, seed: Some(seed), from: 0, program: Vec::new() })
         }))

@@ -36,6 +36,9 @@ pub struct Storm {
 }
 
 impl Storm {
+    /// What it is called among the chapters of a conformance run.
+    pub const NAME: &'static str = "storm";
+
     /// What a few seconds have room for.
     pub const USUAL: Storm = Storm {
         threads: 4,

@@ -10,6 +10,7 @@ use anyhow::{Context, bail};
 use brkpoint_workloads::conform::{CHAPTERS, Chapter, Tally};
 use brkpoint_workloads::op::{Op, lines, text};
 use brkpoint_workloads::shadow::Promise;
+use brkpoint_workloads::storm::Storm;
 use serde::Serialize;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
@@ -17,7 +18,6 @@ use super::{output, run, values};
 use crate::conformance::{CheckError, Checker, Finding, Way};
 use crate::engine::{Arm, ArmSpec, Engines};
 use crate::supervise::{LaunchError, Stop};
-use crate::worker::STORM;
 
 /// Check that an engine keeps what an allocator promises.
 ///
@@ -143,7 +143,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<u8> {
 
 /// The names asked for, or all there are.
 fn chapters(asked: &[String]) -> anyhow::Result<Vec<&'static str>> {
-    let known = || CHAPTERS.iter().map(|chapter| chapter.name).chain([STORM]);
+    let known = || CHAPTERS.iter().map(|chapter| chapter.name).chain([Storm::NAME]);
     if asked.is_empty() {
         return Ok(known().collect());
     }
@@ -161,8 +161,11 @@ fn chapters(asked: &[String]) -> anyhow::Result<Vec<&'static str>> {
 }
 
 fn program(path: &Path, chapters: &[&str]) -> anyhow::Result<Vec<Op>> {
-    if chapters.len() != 1 || chapters[0] == STORM {
-        bail!("--program needs one --chapter, other than {STORM}, whose rules it is judged by");
+    if chapters.len() != 1 || chapters[0] == Storm::NAME {
+        bail!(
+            "--program needs one --chapter, other than {}, whose rules it is judged by",
+            Storm::NAME
+        );
     }
     let text = std::fs::read_to_string(path)
         .with_context(|| format!("cannot read the program {}", path.display()))?;

@@ -13,9 +13,6 @@ use brkpoint_workloads::shadow::Violation;
 use brkpoint_workloads::storm::Storm;
 use serde::{Deserialize, Serialize};
 
-/// The chapter that is no program: threads that hand blocks to each other.
-pub const STORM: &str = "storm";
-
 /// How a program went, if it did not end the process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -45,7 +42,7 @@ pub(super) fn run(chapter: &str) -> Result<Judgement, String> {
     let text = str::from_utf8(&text).map_err(|error| format!("stdin: {error}"))?;
     let make = || Mallocs::of_process().map_err(|missing| missing.to_string());
     let subject = make()?;
-    let done = if chapter == STORM {
+    let done = if chapter == Storm::NAME {
         let seed = text.trim().parse().map_err(|error| format!("seed {text:?}: {error}"))?;
         // The functions have just been found.
         let performed = Storm::USUAL.run(seed, || make().expect("a malloc family"));

@@ -45,7 +45,7 @@ use serde::Serialize;
 
 use answer::Instrument;
 pub use answer::{Answer, Compared, Latency, Layout};
-pub use check::{Judgement, STORM};
+pub use check::Judgement;
 pub use identity::{Accounts, Identity, Inside, Linked, VersionSymbol};
 use layout::Surveyor;
 use memory::Sampler;

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use brkpoint_workloads::conform::CHAPTERS;
 use brkpoint_workloads::op::{Op, lines};
 use brkpoint_workloads::shrink::shrink;
+use brkpoint_workloads::storm::Storm;
 
 mod adapters;
 mod subjects;
@@ -74,7 +75,7 @@ fn main() -> ExitCode {
 fn examine(subject: &Subject) -> bool {
     let (mut performed, mut findings) = (0, Vec::new());
     let chapters = CHAPTERS.iter().filter(|chapter| subject.fits(chapter.name));
-    let storm = subject.limits.threads.then_some((trial::STORM, None));
+    let storm = subject.limits.threads.then_some((Storm::NAME, None));
     for (name, chapter) in chapters.map(|chapter| (chapter.name, Some(chapter))).chain(storm) {
         let mut trial = Trial { subject, chapter: name, excused: String::new() };
         let mut seed = 0;

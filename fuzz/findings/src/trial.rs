@@ -15,8 +15,6 @@ use crate::subjects::{Limits, Subject};
 
 /// The first argument of the process.
 pub const FLAG: &str = "--trial";
-/// The chapter that is no program.
-pub const STORM: &str = "storm";
 /// What the process says when every promise was kept, and how many operations
 /// that were. Otherwise it says the promise and what is wrong.
 pub const KEPT: &str = "kept";
@@ -38,7 +36,7 @@ pub fn perform(subject: &str, chapter: &str, patience: &str, excused: &str) -> E
     // SAFETY: a signal to this process, whose default action ends it.
     unsafe { libc::alarm(patience.parse().expect("the parent says how many seconds")) };
     let heap = (subject.make)(Region::mapped(subject.limits.region));
-    let done = if chapter == STORM {
+    let done = if chapter == Storm::NAME {
         let seed = input.parse().expect("the parent says a seed");
         storm(&subject.limits).run(seed, || Global(Shared(heap)))
     } else {
