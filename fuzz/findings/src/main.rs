@@ -59,9 +59,14 @@ fn main() -> ExitCode {
     {
         return trial::perform(subject, chapter, patience, excused);
     }
-    let wanted = |subject: &Subject| {
-        arguments.iter().any(|name| name == subject.name || *name == subject.id())
-    };
+    let is = |subject: &Subject, name: &String| name == subject.name || *name == subject.id();
+    let is_known = |name: &&String| SUBJECTS.iter().any(|subject| is(subject, name));
+    if let Some(unknown) = arguments.iter().find(|name| !is_known(name)) {
+        let known: Vec<String> = SUBJECTS.iter().map(Subject::id).collect();
+        eprintln!("no allocator is called {unknown}; there are {}", known.join(", "));
+        return ExitCode::from(2);
+    }
+    let wanted = |subject: &Subject| arguments.iter().any(|name| is(subject, name));
     let older = env!("CARGO_MANIFEST_DIR").ends_with("older");
     let again = |subject: &Subject| older && subject.release() == subject.newest();
     let mut broken = false;
