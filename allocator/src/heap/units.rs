@@ -296,7 +296,8 @@ impl Units {
         units
     }
 
-    /// Whether a class of which a block more is wanted is worth a unit.
+    /// Whether a class of which one block more, of `size` bytes, is wanted is worth a
+    /// unit.
     pub(super) fn deserves(&self, class: usize, size: usize) -> bool {
         let apart = self.apart[class];
         apart.asked == DESERVED_BY || usize::from(apart.bytes) + size >= DESERVING
@@ -313,7 +314,7 @@ impl Units {
 
     /// A chunk of `size` bytes is freed that may have served a request of a class.
     pub(super) fn note_apart_freed(&mut self, class: usize, size: usize) {
-        if class <= self.last.into() {
+        if (1..=self.last.into()).contains(&class) {
             let apart = &mut self.apart[class];
             apart.bytes = apart.bytes.saturating_sub(Apart::weight(size));
         }

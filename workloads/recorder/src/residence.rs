@@ -93,11 +93,14 @@ fn look(block: *mut c_void, usable: usize) -> usize {
         return 0;
     }
     let passed_over = PASSED_OVER.get((usable - 1) >> SIZE_BITS);
-    let state = passed_over.map_or(0, |state| state.load(Relaxed));
-    if let Some(passed_over) = passed_over
-        && state & 0xff > 0
-    {
-        passed_over.store(state - 1, Relaxed);
+    let state = passed_over.map_or(0, |passed_over| passed_over.load(Relaxed));
+    let pass_over = |state| {
+        if let Some(passed_over) = passed_over {
+            passed_over.store(state, Relaxed);
+        }
+    };
+    if state & 0xff > 0 {
+        pass_over(state - 1);
         return 0;
     }
     let from = block.addr().next_multiple_of(OS_PAGE);
@@ -108,9 +111,7 @@ fn look(block: *mut c_void, usable: usize) -> usize {
     }
     let is_all = resident == to.saturating_sub(from) / OS_PAGE;
     let next = (2 * (state >> 8) + 1).clamp(PASS_OVER_FIRST, PASS_OVER_MOST);
-    if let Some(passed_over) = passed_over {
-        passed_over.store(if is_all { next << 8 | next } else { 0 }, Relaxed);
-    }
+    pass_over(if is_all { next << 8 | next } else { 0 });
     resident + 1
 }
 
