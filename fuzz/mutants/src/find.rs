@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use proc_macro2::Span;
+use syn::punctuated::Punctuated;
 use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
 use syn::{BinOp, Expr, Pat, Safety, Stmt, UnOp};
@@ -63,7 +64,7 @@ pub fn find(file: &str, text: &str) -> syn::Result<Vec<Mutant>> {
     Ok(finder.found)
 }
 
-/// The text of a file without what only tests compile.
+/// The text of a file without what only tests or other machines compile.
 ///
 /// # Errors
 ///
@@ -73,7 +74,7 @@ pub fn untested(text: &str) -> syn::Result<String> {
     let mut from = 0;
     for item in syn::parse_file(text)?.items {
         if let syn::Item::Mod(item) = &item
-            && is_test(&item.attrs)
+            && is_left_out(&item.attrs)
         {
             let range = item.span().byte_range();
             kept.push_str(&text[from..range.start]);
@@ -84,12 +85,37 @@ pub fn untested(text: &str) -> syn::Result<String> {
     Ok(kept)
 }
 
-fn is_test(attrs: &[syn::Attribute]) -> bool {
+/// Whether an item is a test, or is not compiled but for tests or other machines.
+fn is_left_out(attrs: &[syn::Attribute]) -> bool {
     attrs.iter().any(|attr| {
         attr.path().is_ident("test")
             || attr.path().is_ident("cfg")
-                && attr.parse_args::<syn::Ident>().is_ok_and(|arg| arg == "test")
+                && attr.parse_args::<syn::Meta>().is_ok_and(|meta| !is_compiled(&meta))
     })
+}
+
+/// Whether a condition holds here, outside tests; one that is not known does.
+fn is_compiled(condition: &syn::Meta) -> bool {
+    let parts = |list: &syn::MetaList| {
+        list.parse_args_with(Punctuated::<syn::Meta, syn::Token![,]>::parse_terminated)
+            .unwrap_or_default()
+    };
+    match condition {
+        syn::Meta::Path(path) => !path.is_ident("test"),
+        syn::Meta::List(list) if list.path.is_ident("not") => !parts(list).iter().all(is_compiled),
+        syn::Meta::List(list) if list.path.is_ident("any") => parts(list).iter().any(is_compiled),
+        syn::Meta::List(list) => parts(list).iter().all(is_compiled),
+        syn::Meta::NameValue(pair) => {
+            let here = match pair.path.get_ident() {
+                Some(name) if name == "target_arch" => std::env::consts::ARCH,
+                Some(name) if name == "target_os" => std::env::consts::OS,
+                Some(name) if name == "target_env" && cfg!(target_env = "gnu") => "gnu",
+                _ => return true,
+            };
+            matches!(&pair.value, Expr::Lit(syn::ExprLit { lit: syn::Lit::Str(value), .. })
+                if value.value() == here)
+        }
+    }
 }
 
 struct Finder<'a> {
@@ -184,19 +210,19 @@ impl Finder<'_> {
 
 impl<'ast> Visit<'ast> for Finder<'_> {
     fn visit_item_mod(&mut self, item: &'ast syn::ItemMod) {
-        if !is_test(&item.attrs) {
+        if !is_left_out(&item.attrs) {
             visit::visit_item_mod(self, item);
         }
     }
 
     fn visit_item_fn(&mut self, item: &'ast syn::ItemFn) {
-        if !is_test(&item.attrs) {
+        if !is_left_out(&item.attrs) {
             self.function(&item.sig, &item.block, |finder| visit::visit_block(finder, &item.block));
         }
     }
 
     fn visit_impl_item_fn(&mut self, item: &'ast syn::ImplItemFn) {
-        if !is_test(&item.attrs) {
+        if !is_left_out(&item.attrs) {
             self.function(&item.sig, &item.block, |finder| visit::visit_block(finder, &item.block));
         }
     }
@@ -366,4 +392,29 @@ fn others(op: &BinOp) -> &'static [&'static str] {
 
 fn or_unit(value: &str) -> &str {
     if value.is_empty() { "()" } else { value }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_compiled_here_is_left_alone() {
+        let arch = std::env::consts::ARCH;
+        let text = [
+            ("", true),
+            ("#[cfg(test)]", false),
+            ("#[test]", false),
+            ("#[cfg(not(test))]", true),
+            (&format!("#[cfg(target_arch = {arch:?})]"), true),
+            (&format!("#[cfg(not(all(target_arch = {arch:?}, target_os = \"linux\")))]"), false),
+            ("#[cfg(any(target_arch = \"vax\", target_os = \"linux\"))]", true),
+            ("#[cfg(target_arch = \"vax\")]", false),
+            ("#[cfg(feature = \"asan\")]", true),
+        ];
+        for (attribute, is_found) in text {
+            let text = format!("{attribute} fn less(a: u8, b: u8) -> bool {{ a < b }}");
+            assert_eq!(!find("a.rs", &text).expect("Rust").is_empty(), is_found, "{attribute}");
+        }
+    }
 }
