@@ -94,6 +94,7 @@ fn with_headers_misuse_ends_the_process_with_a_message_that_names_it() {
         ("underflow-by-8", "header was overwritten"),
         ("realloc-of-freed", "realloc("),
         ("write-after-free", "a freed block was written to"),
+        ("underflow-after-free", "a freed block's header was overwritten"),
     ];
     for (mistake, says) in mistakes {
         for (cache, placement) in [("0", "good"), ("0", "next"), ("0", "best"), ("16K", "good")] {

@@ -103,6 +103,20 @@ fn each_trim_policy_says_when() {
 }
 
 #[test]
+fn what_went_back_too_early_is_kept_the_next_time() {
+    let mut heap = Heap::new(config(Trim::Decay, Purge::DontNeed), Simulated::new(8 << 20));
+    let (block, _) = hole(&mut heap);
+    let at_first = heap.stats();
+    assert!(at_first.returned > 0, "{at_first}");
+    for _ in 0..3 {
+        assert_eq!(allocate(&mut heap, 1 << 20), block);
+        free(&mut heap, block);
+    }
+    let stats = heap.stats();
+    assert_eq!((stats.returned, stats.calls.madvise), (0, at_first.calls.madvise), "{stats}");
+}
+
+#[test]
 fn fast_holds_what_small_gives_back() {
     let held = |preset: Preset| {
         let mut heap = Heap::new(preset.config(&Config::DEFAULT), Simulated::new(64 << 20));

@@ -251,12 +251,14 @@ fn a_large_heap_grows_in_huge_pages_if_it_may() {
             allocate(&mut heap, 1 << 20);
         });
         heap.check().unwrap();
-        heap.stats().calls
+        let source = heap.source();
+        (heap.stats().calls, source.prefer_huge_bytes(), source.break_bytes())
     };
-    let (never, large) = (grow(0), grow(32 << 20));
+    let ((never, ..), (large, huge, whole)) = (grow(0), grow(32 << 20));
     assert_eq!((never.brk, never.madvise), (64, 0));
     assert!((32 + 15..32 + 18).contains(&large.brk), "{large:?}");
     assert_eq!(large.madvise, large.brk - 31);
+    assert_eq!(huge, whole, "what it had before, too");
 }
 
 #[test]
@@ -309,11 +311,13 @@ fn resize(heap: &mut Heap<Simulated>, block: NonNull<u8>, size: usize) -> NonNul
 #[test]
 fn a_mapped_block_is_resized_by_mremap() {
     let mut heap = simulated(preset(Preset::Hybrid));
-    let block = allocate(&mut heap, 1 << 20);
-    let grown = calls(&mut heap, |heap| {
-        resize(heap, block, 8 << 20);
-    });
-    assert_eq!(grown, Calls { mremap: 1, ..Calls::NONE });
+    let mut block = allocate(&mut heap, 1 << 20);
+    for size in [8 << 20, 2 << 20] {
+        let resized = calls(&mut heap, |heap| block = resize(heap, block, size));
+        assert_eq!(resized, Calls { mremap: 1, ..Calls::NONE });
+        assert_eq!(heap.stats().mapped_bytes, heap.source().mapped_bytes());
+        allocate(&mut heap, 4 << 20);
+    }
 }
 
 #[test]
@@ -358,9 +362,17 @@ fn the_accounts_add_up_and_equal_what_the_source_gave() {
     let stats = heap.stats();
     let parts = [stats.live, stats.mapped_live, stats.free, stats.top, stats.metadata];
     assert!(parts.iter().all(|&part| part > 0), "{stats}");
-    assert_eq!(parts.iter().sum::<usize>(), stats.footprint());
+    assert_eq!(stats.parts(), stats.footprint());
     assert_eq!(stats.break_bytes, heap.source().break_bytes());
     assert_eq!(stats.mapped_bytes, heap.source().mapped_bytes());
+
+    let text = stats.to_string();
+    let accounts: Vec<_> = text.lines().filter_map(|line| line.split_once('=')).collect();
+    assert_eq!(accounts.len(), text.lines().count(), "{text}");
+    for (name, value) in [("footprint", stats.footprint()), ("mapped_blocks", stats.mapped_blocks)]
+    {
+        assert!(accounts.contains(&(name, &value.to_string())), "{text}");
+    }
 }
 
 #[test]

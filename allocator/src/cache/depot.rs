@@ -139,7 +139,7 @@ impl Depot {
     }
 
     /// Blocks of a class in transit, a moment ago.
-    fn len(&self, class: usize) -> usize {
+    pub(crate) fn len(&self, class: usize) -> usize {
         self.shelves[class].len.load(Ordering::Relaxed)
     }
 

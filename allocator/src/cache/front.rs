@@ -159,3 +159,36 @@ impl Front {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::SizeClasses;
+
+    #[test]
+    fn requests_find_the_stack_of_their_class_up_to_a_bound() {
+        let classes = Classes::new(&SizeClasses::Steps8);
+        let front = Front::new();
+        let offset = |size: usize| classes.of(size) << STACK_BITS;
+        // SAFETY: called once, and no other thread knows of it.
+        unsafe { front.begin(&classes, classes.of(512), 1 << 16) };
+        assert_eq!(front.offset(100), 0, "not allowed yet");
+
+        front.allow(400);
+        for size in 0..=SMALL_MOST + GRAIN {
+            let is_fast = size.next_multiple_of(GRAIN) < 400;
+            assert_eq!(front.offset(size), if is_fast { offset(size) } else { 0 }, "{size}");
+            assert_eq!(front.cached_class(size, GRAIN) > 0, size < 400, "{size}");
+        }
+        front.allow(usize::MAX);
+        assert_eq!((front.offset(512), front.offset(513)), (offset(512), 0), "has no units");
+        assert_eq!(front.cached_class(513, GRAIN), classes.of(513));
+        assert_eq!(front.cached_class(100, 64), classes.of(128), "whose blocks are aligned");
+        assert_eq!(front.cached_class(1000, 64), 0, "as none without units need be");
+
+        front.note_cache();
+        assert_eq!(front.kept(classes.of(64)), 0, "for one thread alone");
+        front.note_cache();
+        assert_eq!(front.kept(classes.of(64)), (1 << 16) / 64);
+    }
+}

@@ -36,6 +36,8 @@ use crate::size_class::{CLASS_LAST, Classes};
 
 pub(crate) mod depot;
 pub(crate) mod front;
+#[cfg(test)]
+mod tests;
 pub(crate) mod thread;
 
 /// The most slots of a stack.

@@ -275,14 +275,7 @@ impl<S: PageSource> Heap<S> {
             ensure(seen == counted, what, seen)?;
         }
         let stats = self.stats();
-        let parts = stats.live
-            + stats.cached
-            + stats.mapped_live
-            + stats.free
-            + stats.top
-            + stats.returned
-            + stats.metadata;
-        ensure(stats.footprint() == parts, "the accounts do not add up", parts)?;
+        ensure(stats.footprint() == stats.parts(), "the accounts do not add up", stats.parts())?;
         ensure(self.top.is_none() || self.segments.is_some(), "a top without a segment", 0)
     }
 }

@@ -225,6 +225,7 @@ mod tests {
         // A period ends in which no less than 4 MiB were ever idle.
         memory.low = 4 << 20;
         assert_eq!(memory.surplus(&config, 6 << 20, 0, 6000).bytes, 4 << 20);
+        assert_eq!(memory.since, 6000, "another begins");
         memory.gave(&config, 4 << 20, 2 << 20, 6000);
         assert_eq!(
             memory.surplus(&config, 3 << 20, 0, 6001).bytes,

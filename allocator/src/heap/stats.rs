@@ -117,6 +117,17 @@ impl Stats {
     pub fn footprint(&self) -> usize {
         self.break_bytes + self.region_bytes + self.mapped_bytes + self.table_bytes
     }
+
+    /// What became of it, which is as much.
+    pub fn parts(&self) -> usize {
+        self.live
+            + self.cached
+            + self.mapped_live
+            + self.free
+            + self.top
+            + self.returned
+            + self.metadata
+    }
 }
 
 /// One `name=value` line for each account.

@@ -34,6 +34,8 @@ pub struct Simulated {
     owned: usize,
     /// Bytes of the break that somebody else took.
     foreign: usize,
+    /// Bytes for which huge pages were asked.
+    prefer_huge: usize,
     requests: u64,
     fail_from: u64,
     fail_count: u64,
@@ -62,6 +64,7 @@ impl Simulated {
             ledger,
             owned: 0,
             foreign: 0,
+            prefer_huge: 0,
             requests: 0,
             fail_from: u64::MAX,
             fail_count: 0,
@@ -109,6 +112,11 @@ impl Simulated {
     /// Bytes of mappings that the heap holds.
     pub fn mapped_bytes(&self) -> usize {
         self.owned * PAGE
+    }
+
+    /// Bytes for which huge pages were asked, those asked for twice counted twice.
+    pub fn prefer_huge_bytes(&self) -> usize {
+        self.prefer_huge
     }
 
     fn pages(&self) -> usize {
@@ -213,6 +221,11 @@ impl Simulated {
     }
 }
 
+fn assert_whole(range: Range, call: &str) {
+    let is_whole = [range.start.addr().get(), range.len].iter().all(|at| at.is_multiple_of(PAGE));
+    assert!(is_whole && range.len > 0, "{call}: not whole OS pages");
+}
+
 // SAFETY: the ledger hands out each OS page of the arena once, and `decommit`
 // drops the contents of those that come back.
 unsafe impl PageSource for Simulated {
@@ -294,10 +307,7 @@ unsafe impl PageSource for Simulated {
     /// Lazily means every other OS page at once, and the rest never.
     unsafe fn discard(&mut self, range: Range, how: Discard) -> bool {
         self.calls.madvise += 1;
-        assert!(
-            range.start.addr().get().is_multiple_of(PAGE) && range.len.is_multiple_of(PAGE),
-            "discard: not whole OS pages"
-        );
+        assert_whole(range, "discard");
         if self.fails() {
             return false;
         }
@@ -309,8 +319,10 @@ unsafe impl PageSource for Simulated {
         true
     }
 
-    fn prefer_huge(&mut self, _: Range) {
+    fn prefer_huge(&mut self, range: Range) {
         self.calls.madvise += 1;
+        assert_whole(range, "prefer_huge");
+        self.prefer_huge += range.len;
     }
 
     /// Time passes whenever somebody looks at the clock, too.

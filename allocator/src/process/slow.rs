@@ -401,3 +401,29 @@ unsafe fn headed_class(block: NonNull<u8>) -> usize {
 fn is_apart(block: NonNull<u8>) -> bool {
     block.addr().get().is_multiple_of(APART)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_thread_frees_of_anothers_goes_by_the_depot() {
+        const OURS: Brkpoint = Brkpoint::new();
+        const SIZE: usize = 96;
+        // So that each has a cache of its own.
+        let ours = OURS.allocate(SIZE, GRAIN).unwrap().start;
+        let blocks = std::thread::spawn(|| {
+            let block = |_| OURS.allocate(SIZE, GRAIN).unwrap().start.expose_provenance();
+            (0..5000).map(block).collect::<Vec<_>>()
+        });
+        let blocks = blocks.join().unwrap();
+        let class = PROCESS.front.cached_class(SIZE, GRAIN);
+        for (freed, block) in blocks.into_iter().enumerate() {
+            // SAFETY: a live block, which only we have.
+            unsafe { OURS.free(NonNull::with_exposed_provenance(block)) };
+            assert!(freed < 4000 || DEPOT.len(class) > 0);
+        }
+        // SAFETY: as they were.
+        unsafe { OURS.free(ours) };
+    }
+}

@@ -54,6 +54,11 @@ int main(int argc, char **argv) {
         memset(block, 0x41, 16);
         keep = malloc(40);
         keep = malloc(40);
+    } else if (!strcmp(mistake, "underflow-after-free")) {
+        free(block);
+        memset(block - 8, 0x41, 8);
+        keep = malloc(40);
+        keep = malloc(40);
     } else {
         printf("no such mistake\n");
         return 2;
