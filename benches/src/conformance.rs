@@ -3,12 +3,12 @@
 use std::fmt;
 use std::io::Write;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use brkpoint_reports::record::{Exit, Pass};
 use brkpoint_workloads::conform::{Chapter, Tally};
 use brkpoint_workloads::op::{Op, lines};
-use brkpoint_workloads::shrink::shrink;
+use brkpoint_workloads::shrink::{Effort, shrink};
 use brkpoint_workloads::storm::Storm;
 use thiserror::Error;
 
@@ -18,9 +18,7 @@ use crate::worker::{self, Judgement};
 
 /// While a program is shrunk, what takes longer is taken for a hang.
 const TRIAL_PATIENCE: Duration = Duration::from_secs(10);
-/// How many smaller programs are tried, and for how long.
-const TRIALS: usize = 600;
-const SHRINKING: Duration = Duration::from_secs(45);
+const EFFORT: Effort = Effort { trials: 600, time: Duration::from_secs(45) };
 
 /// In which way an engine failed. Of two failures in the same way, the shorter
 /// program is as good.
@@ -125,13 +123,9 @@ impl<'a> Checker<'a> {
             Ok(tally) => return Ok(Ok(tally)),
             Err(failure) => failure,
         };
-        let begun = Instant::now();
         let trial_patience = self.patience.min(TRIAL_PATIENCE);
         let mut last = failure.clone();
         let mut fails = |smaller: &[Op]| {
-            if begun.elapsed() > SHRINKING {
-                return false;
-            }
             // A trial that cannot be made proves nothing.
             match self.trial(chapter.name, &lines::write(smaller), trial_patience) {
                 Ok(Err(other)) if other.way == failure.way => {
@@ -144,7 +138,7 @@ impl<'a> Checker<'a> {
         // What comes after the operation that failed first is not needed.
         let end = failure.at.map_or(program.len(), |at| program.len().min(at as usize + 1));
         let begin = if fails(&program[..end]) { &program[..end] } else { program };
-        let program_of = shrink(begin, TRIALS, fails);
+        let program_of = shrink(begin, EFFORT, fails);
         let from = program.len();
         Ok(Err(Box::new(Finding { failure: last, seed, from, program: program_of })))
     }

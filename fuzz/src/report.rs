@@ -2,12 +2,11 @@
 
 use brkpoint_workloads::op::{Op, text};
 use brkpoint_workloads::shadow::Violation;
-use brkpoint_workloads::shrink::shrink;
+use brkpoint_workloads::shrink::{Effort, shrink};
 
 use crate::case::Case;
 
-/// How many smaller programs are tried.
-const TRIALS: usize = 20_000;
+const EFFORT: Effort = Effort::trials(20_000);
 
 /// Says which promise `case` breaks when `run` runs it, with the shortest
 /// program that does so, in words and as a test, and ends the run.
@@ -21,7 +20,7 @@ pub fn fail(case: &Case, violation: &Violation, run: impl Fn(&Case) -> Result<()
     // The same promise: another is another finding.
     let same =
         |program: &[Op]| run(&with(program)).is_err_and(|other| other.promise == violation.promise);
-    let shrunk = with(&shrink(&case.program, TRIALS, same));
+    let shrunk = with(&shrink(&case.program, EFFORT, same));
     let violation = run(&shrunk).err().unwrap_or_else(|| violation.clone());
     panic!(
         "{violation}\n\n{}\n{}\n{shrunk:?}",

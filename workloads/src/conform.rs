@@ -16,10 +16,9 @@ use crate::crew::Crew;
 use crate::op::draw::Events;
 use crate::op::{Generator, Op, Shape, text};
 use crate::shadow::{Complaint, Promise, Rules, Shadow, Subject, Violation};
-use crate::shrink::shrink;
+use crate::shrink::{Effort, shrink};
 
-/// How many smaller programs are tried to shrink one that fails.
-pub const TRIALS: usize = 2_000;
+const EFFORT: Effort = Effort::trials(2_000);
 
 /// A kind of program.
 #[derive(Clone, Copy, Debug)]
@@ -270,7 +269,7 @@ pub fn check<S: Subject + Send>(
                 Err(violation) => violation,
             };
             let mut last = violation.clone();
-            let program = shrink(&program, TRIALS, |smaller| match chapter.run(smaller, make()) {
+            let program = shrink(&program, EFFORT, |smaller| match chapter.run(smaller, make()) {
                 Err(other) if other.promise == violation.promise => {
                     last = other;
                     true

@@ -4,16 +4,35 @@
 //! first, down to single ones. Then as plain operations as possible: smaller
 //! sizes, ordinary alignments, low slots.
 
+use std::time::{Duration, Instant};
+
 use crate::op::{Event, Op};
 
-/// Shrinks a program that fails, asking `fails` of others no more than `most`
-/// times. What it gives is the last that failed: the program itself, if none
+/// What may be spent on one program.
+#[derive(Clone, Copy, Debug)]
+pub struct Effort {
+    /// How many others are tried at most.
+    pub trials: usize,
+    /// No trial begins after this long.
+    pub time: Duration,
+}
+
+impl Effort {
+    /// As long as so many trials take.
+    pub const fn trials(trials: usize) -> Effort {
+        Effort { trials, time: Duration::MAX }
+    }
+}
+
+/// Shrinks a program that fails, asking `fails` of others within what the effort
+/// allows. What it gives is the last that failed: the program itself, if none
 /// smaller does.
-pub fn shrink(program: &[Op], most: usize, mut fails: impl FnMut(&[Op]) -> bool) -> Vec<Op> {
+pub fn shrink(program: &[Op], effort: Effort, mut fails: impl FnMut(&[Op]) -> bool) -> Vec<Op> {
+    let begun = Instant::now();
     let mut best = program.to_vec();
-    let mut left = most;
+    let mut left = effort.trials;
     let mut fails = |candidate: &[Op]| {
-        left > 0 && {
+        left > 0 && begun.elapsed() < effort.time && {
             left -= 1;
             fails(candidate)
         }
@@ -148,7 +167,7 @@ mod tests {
         };
         let program: Vec<Op> = Generator::new(1, 8, 1 << 20).take(300).collect();
         assert!(fails(&program));
-        let shrunk = shrink(&program, 10_000, fails);
+        let shrunk = shrink(&program, Effort::trials(10_000), fails);
         let expected = [alloc(0, 1000), Op::Realloc { slot: 0, size: 0 }, Op::Free { slot: 0 }];
         assert_eq!(shrunk.len(), 3, "{shrunk:?}");
         assert_eq!((shrunk[0], shrunk[2]), (expected[0], expected[2]), "{shrunk:?}");
@@ -157,8 +176,10 @@ mod tests {
     #[test]
     fn what_cannot_be_shrunk_or_may_not_be_tried_stays() {
         let program = [alloc(3, 5000), Op::Free { slot: 3 }];
-        assert_eq!(shrink(&program, 1000, |_| false), program);
-        assert_eq!(shrink(&program, 0, |_| true), program);
-        assert_eq!(shrink(&program, 1000, |_| true), []);
+        assert_eq!(shrink(&program, Effort::trials(1000), |_| false), program);
+        assert_eq!(shrink(&program, Effort::trials(0), |_| true), program);
+        let late = Effort { time: Duration::ZERO, ..Effort::trials(1000) };
+        assert_eq!(shrink(&program, late, |_| true), program);
+        assert_eq!(shrink(&program, Effort::trials(1000), |_| true), []);
     }
 }

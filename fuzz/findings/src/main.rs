@@ -13,11 +13,11 @@
 
 use std::io::Write;
 use std::process::{Command, ExitCode, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use brkpoint_workloads::conform::CHAPTERS;
 use brkpoint_workloads::op::{Op, lines};
-use brkpoint_workloads::shrink::shrink;
+use brkpoint_workloads::shrink::{Effort, shrink};
 use brkpoint_workloads::storm::Storm;
 
 mod adapters;
@@ -31,9 +31,7 @@ const SEEDS: u64 = 4;
 /// A program that takes longer hangs; less patience while one is shrunk.
 const PATIENCE: u32 = 60;
 const TRIAL_PATIENCE: u32 = 5;
-/// How many smaller programs are tried, and for how long.
-const TRIALS: usize = 600;
-const SHRINKING: Duration = Duration::from_secs(60);
+const EFFORT: Effort = Effort { trials: 600, time: Duration::from_secs(60) };
 
 /// How a program failed.
 struct Failure {
@@ -141,10 +139,9 @@ struct Trial<'a> {
 
 impl Trial<'_> {
     fn shortest(&self, program: &[Op], mut failure: Failure) -> Finding {
-        let begun = Instant::now();
-        let program = shrink(program, TRIALS, |smaller| {
+        let program = shrink(program, EFFORT, |smaller| {
             // A storm is no program, and an empty one shows nothing.
-            if smaller.is_empty() || begun.elapsed() > SHRINKING {
+            if smaller.is_empty() {
                 return false;
             }
             match self.attempt(&lines::write(smaller), TRIAL_PATIENCE) {
