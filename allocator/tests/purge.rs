@@ -117,6 +117,17 @@ fn what_went_back_too_early_is_kept_the_next_time() {
 }
 
 #[test]
+fn a_trim_says_whether_there_was_anything_to_give() {
+    let mut heap = Heap::new(config(Trim::Never, Purge::DontNeed), Simulated::new(8 << 20));
+    let (block, _pin) = (allocate(&mut heap, 1 << 20), allocate(&mut heap, 100));
+    assert!(heap.trim(0), "the top");
+    assert!(heap.stats().top < PAGE);
+    free(&mut heap, block);
+    assert!(heap.trim(0), "the hole");
+    assert!(!heap.trim(0), "nothing any more");
+}
+
+#[test]
 fn fast_holds_what_small_gives_back() {
     let held = |preset: Preset| {
         let mut heap = Heap::new(preset.config(&Config::DEFAULT), Simulated::new(64 << 20));
