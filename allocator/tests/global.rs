@@ -170,10 +170,11 @@ fn child_exhausts_its_address_space() {
         blocks.push(block);
     }
     let had = blocks.len();
+    let in_break = ALLOCATOR.stats().break_bytes;
     ALLOCATOR.check().unwrap();
     blocks.clear();
     let again: Vec<u8> = Vec::with_capacity(20_000_000);
-    println!("had {had} blocks, then {}", again.capacity());
+    println!("had {had} blocks, {in_break} in the break, then {}", again.capacity());
 }
 
 #[test]
@@ -192,10 +193,18 @@ fn a_limited_address_space_is_used_up_and_survived() {
             }
         });
         assert!(ok && text.contains("then 20000000"), "{preset}: {text}");
-        let had: usize =
-            text.split("had ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
+        let number = |before: &str| {
+            let number = text.split(before).nth(1).unwrap().split(' ').next().unwrap();
+            number.parse::<usize>().unwrap()
+        };
+        let had = number("had ");
         // The rest is the program, its stacks, and what libc reserves for them.
         assert!(had > 2_000, "{preset}: of 200 MiB only {had} blocks of 50 kB could be had");
+        // The mapping that plays the break must not take what others need.
+        let share = (200 << 20) / 16;
+        let in_break = number("blocks, ");
+        assert!(in_break <= share, "{preset}: {in_break}");
+        assert!(preset != "brk-only" || in_break > share / 2, "{preset}: {in_break}");
     }
 }
 

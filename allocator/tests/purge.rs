@@ -144,6 +144,30 @@ fn fast_holds_what_small_gives_back() {
 }
 
 #[test]
+fn a_live_block_between_them_is_left_alone() {
+    let config = Config { thp: Bytes(0), ..Config::DEFAULT };
+    let mut heap = Heap::new(config, Simulated::new(16 << 20));
+    // Of the units of 31 blocks, those of one in the midst stay.
+    let blocks: Vec<_> = (0..310).map(|_| allocate(&mut heap, 1024)).collect();
+    let is_live = |at: usize| at % 31 == 15;
+    for (at, &block) in blocks.iter().enumerate() {
+        // SAFETY: a live block of so many bytes.
+        unsafe { block.write_bytes(at as u8 | 1, 1024) };
+    }
+    for (_, &block) in blocks.iter().enumerate().filter(|&(at, _)| !is_live(at)) {
+        free(&mut heap, block);
+    }
+    assert!(heap.trim(0));
+    assert!(heap.stats().returned > 10 * 4 * PAGE, "{}", heap.stats());
+    for (at, block) in blocks.iter().enumerate().filter(|&(at, _)| is_live(at)) {
+        // SAFETY: a live block of so many bytes.
+        let bytes = unsafe { std::slice::from_raw_parts(block.as_ptr(), 1024) };
+        assert!(bytes.iter().all(|&byte| byte == at as u8 | 1), "{at}");
+    }
+    heap.check().unwrap();
+}
+
+#[test]
 fn units_give_back_the_os_pages_between_their_blocks() {
     let config = Config { thp: Bytes(0), ..Config::DEFAULT };
     let mut heap = Heap::new(config, Simulated::new(16 << 20));

@@ -318,6 +318,24 @@ fn a_mapped_block_is_resized_by_mremap() {
         assert_eq!(heap.stats().mapped_bytes, heap.source().mapped_bytes());
         allocate(&mut heap, 4 << 20);
     }
+
+    // What is free behind it is enough, or is not.
+    let (block, behind) = (allocate(&mut heap, 16 << 20), allocate(&mut heap, 16 << 20));
+    allocate(&mut heap, 16 << 20);
+    free(&mut heap, behind);
+    assert_eq!(resize(&mut heap, block, 30 << 20), block);
+    assert_ne!(resize(&mut heap, block, 40 << 20), block);
+}
+
+#[test]
+fn a_mapped_block_that_mremap_refuses_is_copied() {
+    let mut heap = simulated(preset(Preset::Hybrid));
+    let block = allocate(&mut heap, 1 << 20);
+    heap.source_mut().fail(0, 1);
+    let resized = calls(&mut heap, |heap| {
+        resize(heap, block, 8 << 20);
+    });
+    assert_eq!(resized, Calls { mremap: 1, mmap: 1, munmap: 1, ..Calls::NONE });
 }
 
 #[test]

@@ -52,6 +52,15 @@ fn a_stack_has_few_slots_until_it_gets_its_own() {
 }
 
 #[test]
+fn a_stack_that_never_gets_more_than_few_slots_keeps_them() {
+    let (classes, cache) = cache(64 << 10);
+    let class = classes.of(Cache::class_share(64 << 10) / FEW);
+    widen(&classes, cache, class);
+    assert_eq!(cache.stack(class).room(), FEW);
+    assert!(!cache.is_cramped(class));
+}
+
+#[test]
 fn a_trap_stays_where_a_stack_moves() {
     let (classes, cache) = cache(1 << 20);
     let class = classes.of(64);

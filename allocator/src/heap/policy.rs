@@ -261,6 +261,18 @@ mod tests {
     }
 
     #[test]
+    fn at_the_end_of_a_period_goes_back_what_is_worth_a_call() {
+        let config =
+            Config { top_pad: Bytes(0), trim_threshold: Bytes(1 << 20), ..Config::DEFAULT };
+        let surplus = |unneeded| {
+            let mut memory = Retention { low: unneeded, ..Retention::NONE };
+            memory.surplus(&config, 1 << 20, 0, 1_000_000)
+        };
+        assert_eq!(surplus(RELEASE_LEAST), Surplus { bytes: RELEASE_LEAST, is_old: true });
+        assert_eq!(surplus(RELEASE_LEAST - 1), Surplus { bytes: 0, is_old: false });
+    }
+
+    #[test]
     fn a_quarter_of_the_heap_may_be_idle() {
         let config =
             Config { top_pad: Bytes(0), trim_threshold: Bytes(1 << 20), ..Config::DEFAULT };

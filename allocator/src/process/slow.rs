@@ -423,6 +423,7 @@ mod tests {
             unsafe { OURS.free(NonNull::with_exposed_provenance(block)) };
             assert!(freed < 4000 || DEPOT.len(class) > 0);
         }
+        assert!(thread::cache().stack(class).room() > 1, "frees widen it, too");
         // SAFETY: as they were.
         unsafe { OURS.free(ours) };
     }
