@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::io::{self, BufRead, Read, Write};
 
+use super::action::MAX_SIZE;
 use super::{Call, Closing, Kind, Weaver, Writer};
 
 /// Most bytes of a line.
@@ -110,6 +111,11 @@ fn hexadecimal(word: Option<&str>) -> Option<u64> {
     u64::from_str_radix(word.strip_prefix("0x").unwrap_or(word), 16).ok()
 }
 
+/// The size of a block that there is.
+fn granted(line: u64, size: u64) -> Result<u64, ImportError> {
+    if size > MAX_SIZE { Err(ImportError::Line(line, "no block is so large")) } else { Ok(size) }
+}
+
 fn mtrace<R: BufRead, W: Write>(
     mut lines: Lines<R>,
     weaver: &mut Weaver<'_, W>,
@@ -131,7 +137,10 @@ fn mtrace<R: BufRead, W: Write>(
                 let (kind, address, size) = (Kind::Malloc, first, size()?);
                 let call = match address {
                     0 => Call::Refused { size },
-                    _ => Call::Allocated { kind, address, size, align: 0 },
+                    _ => {
+                        let size = granted(number, size)?;
+                        Call::Allocated { kind, address, size, align: 0 }
+                    }
                 };
                 weaver.call(thread, now, call)?;
             }
@@ -144,7 +153,7 @@ fn mtrace<R: BufRead, W: Write>(
             ">" => {
                 let taken = pending.take();
                 let taken = taken.ok_or(ImportError::Line(number, "> without a < before"))?;
-                weaver.resized(thread, now, taken, first, size()?)?;
+                weaver.resized(thread, now, taken, first, granted(number, size()?)?)?;
             }
             // A realloc that failed changes nothing.
             _ => weaver.call(thread, now, Call::Refused { size: size()? })?,
@@ -183,14 +192,14 @@ fn lab<R: BufRead, W: Write>(
         let address = 16 * now;
         match first {
             "a" => {
-                let (kind, size) = (Kind::Malloc, decimal("no size")?);
+                let (kind, size) = (Kind::Malloc, granted(number, decimal("no size")?)?);
                 if live.insert(id, address).is_some() {
                     return Err(bad("the identifier is one of a live block"));
                 }
                 weaver.call(thread, now, Call::Allocated { kind, address, size, align: 0 })?;
             }
             "r" => {
-                let size = decimal("no size")?;
+                let size = granted(number, decimal("no size")?)?;
                 match live.insert(id, address) {
                     Some(old) => {
                         let taken = weaver.take(thread, old, None);
@@ -274,12 +283,24 @@ mod tests {
     }
 
     #[test]
+    fn more_than_can_be_live_is_refused() {
+        let text: String = (0..1 << 16).map(|id| format!("a {id} {MAX_SIZE}\n")).collect();
+        assert!(import(Format::Lab, &text).is_ok());
+        let more = text + "a 70000 65536\n";
+        assert!(matches!(import(Format::Lab, &more), Err(ImportError::Io(_))));
+    }
+
+    #[test]
     fn a_line_that_makes_no_sense_is_named() {
         for (format, text, line) in [
             (Format::Lab, "1\n1\n1\n1\nx 0 1\n", 5),
             (Format::Lab, "a 0 1\na 0 1\n", 2),
             (Format::Lab, "a 0 1\nf 7\n", 2),
             (Format::Lab, "a 0\n", 1),
+            (Format::Lab, "a 0 1\na 1 281474976710656\n", 2),
+            (Format::Lab, "a 0 1\nr 0 18446744073709551615\n", 2),
+            (Format::Mtrace, "@ x + 0x10 0xffffffffffffffff\n", 1),
+            (Format::Mtrace, "@ x + 0x10 0x1\n@ x < 0x10\n@ x > 0x10 0x1000000000000\n", 3),
             (Format::Mtrace, "@ x + 0x10\n", 1),
             (Format::Mtrace, "@ x + 0x10 0x1\n@ x > 0x10 0x2\n", 2),
         ] {

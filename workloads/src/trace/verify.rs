@@ -10,6 +10,7 @@ use std::io::Read;
 use std::ops::Range;
 
 use super::untouched::LARGE;
+use super::weaver::TOO_MUCH;
 use super::{Action, Closing, Damage, MAX_EVENTS, Next, Part, Problem, Reader, Untouched};
 
 /// What was seen of a process.
@@ -320,7 +321,7 @@ impl Checker {
             let (size, given) = (action.size(), action.given());
             *slot = Slot { size, thread, window, full: true, given };
             self.checked.live_blocks += 1;
-            self.checked.live_bytes += size;
+            self.checked.live_bytes = self.checked.live_bytes.checked_add(size).ok_or(TOO_MUCH)?;
             self.checked.peak_live_bytes =
                 self.checked.peak_live_bytes.max(self.checked.live_bytes);
         }

@@ -50,6 +50,8 @@ pub enum Call {
     },
 }
 
+pub(super) const TOO_MUCH: &str = "more is live than can be: sizes are wrong";
+
 /// More empty slots than this are not kept by one thread.
 const POOL: usize = 1024;
 
@@ -146,8 +148,7 @@ impl<'w, W: Write> Weaver<'w, W> {
         self.turn()?;
         match call {
             Call::Allocated { kind, address, size, align } => {
-                self.allocated(thread, at_ns, kind, address, size, align);
-                Ok(())
+                self.allocated(thread, at_ns, kind, address, size, align)
             }
             Call::Freed { address, resident } => match self.take(thread, address, resident) {
                 Taken(None) => Ok(()),
@@ -174,15 +175,16 @@ impl<'w, W: Write> Weaver<'w, W> {
         address: u64,
         size: u64,
         align: u8,
-    ) {
+    ) -> io::Result<()> {
         let slot = self.empty_slot(thread);
         let action = match kind {
             Kind::Calloc => Action::calloc(slot, size),
             Kind::Aligned => Action::aligned(slot, size, align),
             _ => Action::malloc(slot, size),
         };
-        self.put(thread, address, slot, size);
+        self.put(thread, address, slot, action.size())?;
         self.act(thread, at_ns, action);
+        Ok(())
     }
 
     /// The block at `address` is being resized or freed: nobody has it from now
@@ -226,15 +228,14 @@ impl<'w, W: Write> Weaver<'w, W> {
     ) -> io::Result<()> {
         self.turn()?;
         let Taken(Some((slot, taken, _))) = taken else {
-            self.allocated(thread, at_ns, Kind::Malloc, address, size, 0);
-            return Ok(());
+            return self.allocated(thread, at_ns, Kind::Malloc, address, size, 0);
         };
         let to = if taken { self.empty_slot(thread) } else { slot };
         let action = Action::realloc(slot, to, size);
         if taken {
             self.release(thread, slot, true);
         }
-        self.put(thread, address, to, size);
+        self.put(thread, address, to, action.size())?;
         self.act(thread, at_ns, if taken { action.with_taken() } else { action });
         Ok(())
     }
@@ -244,7 +245,8 @@ impl<'w, W: Write> Weaver<'w, W> {
     pub fn forget(&mut self, taken: Taken) {
         if let Taken(Some((_, _, size))) = taken {
             self.closing.live_blocks += 1;
-            self.closing.live_bytes += size;
+            // It was counted before, and more than can be is an error by then.
+            self.closing.live_bytes = self.closing.live_bytes.saturating_add(size);
         }
     }
 
@@ -254,14 +256,16 @@ impl<'w, W: Write> Weaver<'w, W> {
         self.large.at_the_end(|address| self.blocks.get(&address).map(|it| it.size), resident);
     }
 
-    fn put(&mut self, thread: u32, address: u64, slot: u32, size: u64) {
+    /// A block is live. Its size is the one that the action has, which has a limit.
+    fn put(&mut self, thread: u32, address: u64, slot: u32, size: u64) -> io::Result<()> {
         let index = self.threads[thread as usize].current.len() as u32;
         let window = self.window;
         let live = Live { slot, size, thread, window, index };
         self.large.put(address, size, thread);
         let closing = &mut self.closing;
         closing.live_blocks += 1;
-        closing.live_bytes += size;
+        closing.live_bytes = (closing.live_bytes.checked_add(size))
+            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, TOO_MUCH))?;
         if let Some(old) = self.blocks.insert(address, live) {
             closing.unfreed += 1;
             closing.live_blocks -= 1;
@@ -269,6 +273,7 @@ impl<'w, W: Write> Weaver<'w, W> {
         }
         closing.peak_live_bytes = closing.peak_live_bytes.max(closing.live_bytes);
         closing.peak_live_blocks = closing.peak_live_blocks.max(closing.live_blocks);
+        Ok(())
     }
 
     fn empty_slot(&mut self, thread: u32) -> u32 {
