@@ -54,6 +54,8 @@ pub enum Outcome {
 const GRACE: f64 = 20.0;
 /// What it may take as a multiple of that: the machine has other things to do.
 const PATIENCE: f64 = 10.0;
+/// How long a test is thought to take, in seconds, before it was run.
+const UNKNOWN: f64 = 10.0;
 /// Heap and mappings of one process, in bytes.
 const MEMORY: u64 = 6 << 30;
 /// What one process may write to a file, in bytes.
@@ -149,6 +151,7 @@ impl Test {
     pub fn learn(&mut self, mutants: usize, work: &Path) -> Result<()> {
         let path = work.join("marks");
         fs::write(&path, vec![0; mutants + 1]).context("cannot write marks")?;
+        self.seconds = UNKNOWN;
         let begun = Instant::now();
         let seen = self.run(Active::Marking(mutants + 1, &path))?;
         self.seconds = begun.elapsed().as_secs_f64();
