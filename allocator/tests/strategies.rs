@@ -286,6 +286,26 @@ fn a_large_mapping_that_grows_asks_for_huge_pages_once_a_doubling() {
 }
 
 #[test]
+fn a_region_goes_back_with_the_last_block_in_it() {
+    let mut heap = simulated(preset(Preset::BrkOnly));
+    heap.source_mut().refuse_break(true);
+    let (first, second) = (allocate(&mut heap, 100_000), allocate(&mut heap, 50_000));
+    let region = heap.stats().region_bytes;
+    // What is written into a block must not be taken for the region's record.
+    // SAFETY: a live block of so many bytes.
+    unsafe { first.write_bytes(1, 100_000) };
+    allocate(&mut heap, 8 << 20);
+    let both = heap.stats().region_bytes;
+    assert!(region > 0 && both > region + (8 << 20));
+    free(&mut heap, second);
+    assert_eq!(heap.stats().region_bytes, both);
+    heap.check().unwrap();
+    free(&mut heap, first);
+    assert_eq!(heap.stats().region_bytes, both - region);
+    heap.check().unwrap();
+}
+
+#[test]
 fn zeroing_is_left_out_where_the_kernel_has_just_done_it() {
     let mut heap = simulated(preset(Preset::Hybrid));
     let zeros = |block: Block| (block.zero_from, block.zero_to.min(50_000));
