@@ -203,6 +203,22 @@ fn what_cannot_be_compared_is_told() {
     refuses(&["--base-command", "true", "--new-command", "sh 'open"], &["a quote is open"]);
     let missing = ["--base-command", "no-such-program", "--new-command", "true"];
     refuses(&missing, &["no-such-program"]);
+    let missing = ["--base-command", "true", "--new-command", "no-such-program"];
+    refuses(&missing, &["no-such-program"]);
+    assert!(lab.holds_only(&[]), "nothing was measured");
+}
+
+#[test]
+fn what_was_not_compared_is_said_with_the_answer() {
+    let lab = Lab::new();
+    let varies = "sh -c 'echo $$'";
+    let ran = lab.gate(&["--base-command", varies, "--new-command", varies]).exits(0);
+    assert!(ran.stdout.contains("the output varies from run to run"), "{ran}");
+    let file = ["--markdown", "/proc/no/such/place.md"];
+    let both = ["--base-command", "true", "--new-command", "true"];
+    let ran = lab.gate(&[&both[..], &file].concat()).exits(2);
+    assert!(ran.stderr.contains("place.md"), "{ran}");
+    assert!(ran.stdout.contains("passes"), "the answer is not lost: {ran}");
 }
 
 #[test]

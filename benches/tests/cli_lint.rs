@@ -39,4 +39,25 @@ fn lint_proves_in_the_command_whether_a_setting_takes_effect() {
     lab.write("env", "MALLOC_ARENA_MAX=1\n");
     let ran = lab.run(&["lint", "--file", "env", "--", "sort", "env"]).exits(1);
     assert!(ran.stdout.contains("No effect"), "{}", ran.stdout);
+    lab.run(&["lint", "--", "true"]).exits(2).complains_of(&["there is no setting"]);
+}
+
+#[test]
+fn lint_sees_mappings_that_become_moves_of_the_break() {
+    let lab = Lab::new();
+    lab.write("env", "MALLOC_MMAP_THRESHOLD_=1048576\nMALLOC_TRIM_THRESHOLD_=8388608\n");
+    // As many calls, bytes and faults, of another kind.
+    let blocks = "push @kept, 'x' x 200000 for 1..200";
+    let lint = ["lint", "--file", "env", "--", "perl", "-e", blocks];
+    let ran = lab.run(&lint).exits(0);
+    assert!(ran.stdout.contains("They take effect"), "{}", ran.stdout);
+}
+
+#[test]
+fn lint_takes_no_noise_for_an_effect() {
+    let lab = Lab::new();
+    lab.write("env", "MALLOC_ARENA_MAX=1\n");
+    let noise = "push @kept, 'x' x 200000 for 1..(50 + rand 500)";
+    let ran = lab.run(&["lint", "--file", "env", "--", "perl", "-e", noise]).exits(3);
+    assert!(ran.stdout.contains("cannot be told"), "{}", ran.stdout);
 }

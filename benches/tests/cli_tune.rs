@@ -78,6 +78,16 @@ fn slips_of_the_command_line_are_told() {
     lab.run(&["tune", "-e", "nosuch", "--", "true"]).exits(2).complains_of(&["nosuch"]);
     lab.run(&["tune", "-w", "nosuch"]).exits(2).complains_of(&["nosuch"]);
     lab.run(&["tune", "--max-slowdown", "lots", "--", "true"]).exits(2).complains_of(&["share"]);
+    let missing = ["tune", "-o", "t.jsonl", "--", "no-such-program"];
+    lab.run(&missing).exits(2).complains_of(&["no-such-program"]);
+    assert!(!lab.path("t.jsonl").exists(), "nothing was measured");
+}
+
+#[test]
+fn a_limit_that_nothing_keeps_decides_nothing() {
+    let lab = Lab::new();
+    let ran = lab.run(&["tune", "--max-memory", "1K", "--budget", "10s", "--", "true"]).exits(3);
+    assert!(ran.stdout.contains("--max-memory"), "{ran}");
 }
 
 #[test]

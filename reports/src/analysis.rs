@@ -29,6 +29,8 @@ pub struct Report {
     pub problems: Vec<Problem>,
     /// What a reader should know before using the figures.
     pub notes: Vec<String>,
+    /// Those of them on what could not be compared with the reference.
+    pub uncompared: Vec<String>,
     /// What the positive control shows, one a quantity.
     pub controls: Vec<Control>,
     /// The gate, if the records are of one.
@@ -139,6 +141,7 @@ pub(crate) fn group(records: &Records) -> Report {
     Report {
         workloads,
         notes: crate::notes::collect(records, &checked, &arms, one_machine),
+        uncompared: checked.said(),
         arms,
         runs: records.runs.clone(),
         criterion: records.criterion.clone(),

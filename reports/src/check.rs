@@ -81,6 +81,13 @@ fn own_error(sample: &Sample) -> Option<String> {
     }
 }
 
+impl Checked {
+    /// The notes, with what each is about.
+    pub(crate) fn said(&self) -> Vec<String> {
+        self.notes.iter().map(|(workload, note)| format!("{workload}: {note}.")).collect()
+    }
+}
+
 impl Standard {
     fn error(&self, sample: &Sample) -> Option<String> {
         let exit = sample.exit?;

@@ -80,6 +80,9 @@ pub fn analyse(records: &Records) -> Report {
     let mut report = analysis::group(records);
     report.controls = control::controls(records);
     report.gate = gate::gate(records);
+    if let Some(gate) = &mut report.gate {
+        gate.notes.extend(report.uncompared.iter().cloned());
+    }
     report.verdict = match &report.gate {
         Some(gate) => gate.headline(),
         None => words::verdict(&report),

@@ -33,9 +33,7 @@ pub(crate) fn collect(
                 .to_owned(),
         );
     }
-    for (workload, note) in &checked.notes {
-        notes.push(format!("{workload}: {note}."));
-    }
+    notes.extend(checked.said());
     let said = by_text(records);
     for (text, who) in said.iter().take(MAX_SAID) {
         notes.push(match who.len() == arms.len() {

@@ -141,6 +141,9 @@ pub fn run(arguments: Arguments) -> anyhow::Result<u8> {
     ensure!(page != path, "{} would hold the page; name the records otherwise", path.display());
     let worker = run::executable()?;
     let scratch = Scratch::new("target/brkpoint/gate".into());
+    // A slip in the second is told before the first is built.
+    base_side.find()?;
+    new_side.find()?;
     let resolve = |side: &Side| -> anyhow::Result<Arm> {
         if let Side::Revision(revision) = side {
             output::tell(format_args!("brkpoint: the library of {revision} ..."));
@@ -192,9 +195,8 @@ pub fn run(arguments: Arguments) -> anyhow::Result<u8> {
     let report = brkpoint_reports::analyse(&Records::from_lines(outcome.lines));
     output::write(&page, &report.to_html())?;
     let gate = report.gate.as_ref().context("the records of the gate are damaged")?;
-    let status = finish(&arguments, gate)?;
     output::tell(format_args!("The page: {}\nRecords: {records}", page.display()));
-    Ok(status)
+    finish(&arguments, gate)
 }
 
 /// Prints and writes the answer, which is the exit status.
@@ -204,13 +206,14 @@ fn finish(arguments: &Arguments, gate: &Gate) -> anyhow::Result<u8> {
 
 /// Prints `gate` and writes its summary; the exit status.
 pub(super) fn summary(gate: &Gate, json: bool, markdown: Option<&Path>) -> anyhow::Result<u8> {
-    if let Some(path) = markdown {
-        output::write(path, &gate.to_markdown())?;
-    }
     output::print(&match json {
         true => gate.to_json() + "\n",
         false => gate.to_text(output::width(), output::coloured()),
     })?;
+    // After the answer: what was measured is not lost with a path that cannot be written.
+    if let Some(path) = markdown {
+        output::write(path, &gate.to_markdown())?;
+    }
     Ok(match gate.answer() {
         Answer::Passes => 0,
         Answer::Worse => BAD,

@@ -4,9 +4,9 @@ use std::ffi::{CStr, OsString};
 use std::fs;
 use std::path::PathBuf;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 
-use super::{BAD, output, run};
+use super::{BAD, INCONCLUSIVE, output, run};
 use crate::lint::{self, Level, Proof, Setting, source};
 use crate::plan::Work;
 
@@ -24,7 +24,8 @@ Examples:
   MALLOC_ARENA_MAX=2 brkpoint lint --pid 1234
   MALLOC_ARENA_MAX=1 brkpoint lint -- ./program
 
-Exit status: 0 no mistake; 1 a mistake, or no effect; 2 usage or set-up error.")]
+Exit status: 0 no mistake; 1 a mistake, or no effect; 2 usage or set-up error; 3 the effect
+cannot be told.")]
 pub struct Arguments {
     /// File to read in place of the environment
     #[arg(short, long, value_name = "FILE")]
@@ -79,8 +80,14 @@ pub fn run(arguments: Arguments) -> anyhow::Result<u8> {
     } else if findings.is_empty() {
         text.push_str(&format!("{} setting(s), no mistake found.\n", settings.len()));
     }
+    let mut unclear = false;
     let mut bad = findings.iter().any(|finding| finding.level == Level::Mistake);
     if let Some((program, args)) = arguments.command.split_first() {
+        ensure!(
+            settings.iter().any(|setting| setting.unheard.is_none()),
+            "there is no setting whose effect in the command could be seen; set one in the \
+             environment, or name a --file"
+        );
         let work = Work::command(program.clone(), args.to_vec(), None);
         let stop = run::stop_on_signals()?;
         match lint::prove(&work, &settings, &run::executable()?, &stop) {
@@ -92,11 +99,22 @@ pub fn run(arguments: Arguments) -> anyhow::Result<u8> {
                      another allocator, or never do what the settings change.\n"
                 ));
             }
+            Ok(Proof::Unclear(why)) => {
+                unclear = true;
+                text.push_str(&format!(
+                    "It cannot be told whether they take effect ({why}): the counts differ as much \
+                     from run to run.\n"
+                ));
+            }
             Err(why) => bail!(why),
         }
     }
     output::print(&text)?;
-    Ok(if bad { BAD } else { 0 })
+    Ok(match (bad, unclear) {
+        (true, _) => BAD,
+        (false, true) => INCONCLUSIVE,
+        (false, false) => 0,
+    })
 }
 
 /// The version of the C library of this process.

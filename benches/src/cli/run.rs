@@ -72,11 +72,16 @@ pub fn shown<T>(budget: Option<Duration>, measure: impl FnOnce(&mut dyn Progress
 /// `outcome`, or why there is none; then `path` holds what was measured, if anything was.
 pub fn kept<T>(outcome: Result<T, RunError>, path: &Path) -> anyhow::Result<T> {
     if let Err(RunError::SetUp(why)) = outcome {
-        // The file holds nothing but the request.
-        let _ = fs::remove_file(path);
+        forget(path);
         bail!(why);
     }
     outcome.with_context(|| format!("records so far are in {}", path.display()))
+}
+
+/// Removes a file of records that holds nothing but the request.
+pub fn forget(path: &Path) {
+    // What stays is in nobody's way but its own.
+    let _ = fs::remove_file(path);
 }
 
 /// A stop that SIGINT, SIGTERM and SIGHUP ask for from now on.

@@ -120,6 +120,10 @@ pub fn run(arguments: Arguments) -> anyhow::Result<u8> {
             output::tell(format_args!("brkpoint: interrupted; what was measured is in {path}"));
             return Ok(super::INTERRUPTED);
         }
+        Err(TuneError::SetUp(why)) => {
+            run::forget(&path);
+            bail!(why);
+        }
         Err(error) => return Err(error.into()),
     };
     let answer = tune::answer::answer(&request, &outcome);

@@ -13,7 +13,7 @@ mod catalog;
 mod environment;
 mod error;
 mod library;
-mod near;
+pub(crate) mod near;
 mod probe;
 mod spec;
 mod value;

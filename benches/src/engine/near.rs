@@ -2,7 +2,7 @@
 
 /// The one of `known` that `name` is nearest to, if it is near at all: two
 /// letters off, or one begins with the other.
-pub(super) fn near<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> Option<String> {
+pub(crate) fn near<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> Option<String> {
     let likely = |candidate: &&str| {
         let short = name.len().min(candidate.len());
         distance(name, candidate) <= 2.min(short / 2)

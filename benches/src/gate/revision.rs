@@ -145,7 +145,11 @@ fn kept(keep: &Path, short: &str) -> io::Result<Option<Built>> {
     Ok(library.map(|library| Built { name: format!("{name}@{short}"), library }))
 }
 
-fn commit(revision: &str) -> Result<String, RevisionError> {
+/// The commit that `revision` names.
+///
+/// # Errors
+/// If git knows none.
+pub(super) fn commit(revision: &str) -> Result<String, RevisionError> {
     if revision == "." {
         // A commit of what is there, which belongs to no branch; nothing if all is committed.
         let stashed = said(git(&["stash", "create"])?);

@@ -1,11 +1,12 @@
 //! What a person writes for base and new.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::revision::{RevisionError, Scratch};
+use super::revision::{self, RevisionError, Scratch};
 use crate::engine::{Arm, ArmSpec, EngineError, Engines, SpecError};
+use crate::supervise::{self, LaunchError};
 
 /// What stands on one side of the comparison.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +38,9 @@ pub enum SideError {
     /// The revision.
     #[error(transparent)]
     Revision(#[from] RevisionError),
+    /// The command.
+    #[error(transparent)]
+    Command(#[from] LaunchError),
 }
 
 impl Side {
@@ -54,6 +58,21 @@ impl Side {
             true => Side::Library(text.into()),
             false => Side::Revision(text.to_owned()),
         })
+    }
+
+    /// Looks whether what it names is there, which takes no time.
+    ///
+    /// # Errors
+    /// A revision that git does not know, a command that cannot be found.
+    pub fn find(&self) -> Result<(), SideError> {
+        match self {
+            Side::Engine(_) | Side::Library(_) => Ok(()),
+            Side::Revision(revision) => Ok(revision::commit(revision).map(drop)?),
+            Side::Command { words, .. } => {
+                let program = words.first().map_or("", String::as_str);
+                Ok(supervise::find_program(OsStr::new(program)).map(drop)?)
+            }
+        }
     }
 
     /// The arm, proven with a process of `worker`. Revisions are built in `scratch`.

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use super::Setting;
 use crate::engine::bytes;
+use crate::engine::near::near;
 use crate::tune::tunables::Tunables;
 
 /// How bad it is.
@@ -40,6 +41,9 @@ const ALIASES: [(&str, &str); 8] = [
     ("MALLOC_ARENA_TEST", "arena_test"),
 ];
 
+/// The variable of all tunables.
+const TUNABLES: &str = "GLIBC_TUNABLES";
+
 /// Setting any of these ends the sliding of the mmap threshold.
 const FREEZING: [&str; 4] = ["mmap_threshold", "trim_threshold", "top_pad", "mmap_max"];
 
@@ -64,11 +68,17 @@ pub fn check(settings: &[Setting], version: (u32, u32), max_maps: Option<u64>) -
     let mut find = |level, origin: &str, what: String| {
         findings.push(Finding { level, origin: origin.to_owned(), what });
     };
+    let strays = crate::engine::Engines::builtin().strays();
+    let known = Tunables::under(&[], &strays);
     for setting in settings {
         if let Some(why) = setting.unheard {
             let what = format!("{}={} has no effect here: {why}", setting.name, setting.value);
             find(Level::Mistake, &setting.origin, what);
-        } else if let Some(what) = misnamed(&setting.name) {
+        } else if setting.name == TUNABLES {
+            for what in misspelt(&setting.value, known.as_ref(), version) {
+                find(Level::Mistake, &setting.origin, what);
+            }
+        } else if let Some(what) = misnamed(&setting.name, known.as_ref()) {
             find(Level::Mistake, &setting.origin, what);
         }
     }
@@ -78,7 +88,9 @@ pub fn check(settings: &[Setting], version: (u32, u32), max_maps: Option<u64>) -
         if let Some(what) = misread(knob, version) {
             find(Level::Mistake, &knob.setting.origin, what);
         }
-        let rival = knobs.iter().find(|k| k.name == knob.name && k.by_tunable);
+        let rival = knobs.iter().find(|k| {
+            k.name == knob.name && k.by_tunable && place(k.setting) == place(knob.setting)
+        });
         if let Some(rival) = rival.filter(|_| !knob.by_tunable)
             && rival.value != knob.value
         {
@@ -118,29 +130,85 @@ pub fn too_late(pid: u32, began_with: &[Setting], here: &[Setting]) -> Vec<Findi
 }
 
 /// What is meant by a name that glibc does not read.
-fn misnamed(name: &str) -> Option<String> {
-    if name == "GLIBC_TUNABLES" || ALIASES.iter().any(|(alias, _)| *alias == name) {
+fn misnamed(name: &str, known: Option<&Tunables>) -> Option<String> {
+    if ALIASES.iter().any(|(alias, _)| *alias == name) {
         return None;
     }
     // What mallopt calls it.
-    let stem = name.strip_prefix("MALLOC_").or_else(|| name.strip_prefix("M_"))?;
+    let stem = name.strip_prefix("MALLOC_").or_else(|| name.strip_prefix("M_")).unwrap_or(name);
     let stem = stem.trim_end_matches('_');
-    let meant = ALIASES.iter().find(|(alias, _)| {
+    let alias = ALIASES.iter().find(|(alias, _)| {
         alias.strip_prefix("MALLOC_").is_some_and(|alias| alias.trim_end_matches('_') == stem)
     });
-    if let Some((alias, _)) = meant {
+    if let Some((alias, _)) = alias {
         return Some(format!("{name} is no name that glibc reads: it is {alias}"));
     }
     let lower = stem.to_ascii_lowercase();
-    lower.starts_with("tcache").then(|| {
-        format!(
+    let has = |known: &Tunables| known.has(&format!("glibc.malloc.{lower}"));
+    if lower.starts_with("tcache") || known.is_some_and(has) {
+        return Some(format!(
             "{name} does nothing: there is only the tunable GLIBC_TUNABLES=glibc.malloc.{lower}"
-        )
-    })
+        ));
+    }
+    meant(name).map(|meant| format!("{name} is no name that glibc reads: did you mean {meant}?"))
+}
+
+/// The variable that `name` is, or was perhaps meant to be.
+pub(super) fn meant(name: &str) -> Option<String> {
+    let names = ALIASES.iter().map(|(alias, _)| *alias).chain([TUNABLES]);
+    // Short names are near to everything.
+    if name.len() < TUNABLES.len() - 2 { None } else { near(&name.to_ascii_uppercase(), names) }
+}
+
+/// What of the value of `GLIBC_TUNABLES` sets nothing, or is set twice.
+fn misspelt(value: &str, known: Option<&Tunables>, (major, minor): (u32, u32)) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut set: BTreeMap<&str, &str> = BTreeMap::new();
+    for part in value.split(':') {
+        let Some((name, value)) = part.split_once('=') else {
+            found.push(format!("{part:?} sets nothing: a tunable is glibc.malloc.NAME=VALUE"));
+            continue;
+        };
+        match set.insert(name, value) {
+            Some(other) if other != value => {
+                found.push(format!("{name} is set to {other} and to {value}: keep one"));
+            }
+            _ => {}
+        }
+        let Some(known) = known.filter(|known| !known.has(name)) else { continue };
+        let lower = name.to_ascii_lowercase();
+        let last = lower.rsplit('.').next().unwrap_or_default();
+        let same_end = known.names().find(|known| known.rsplit('.').next() == Some(last));
+        let meant = same_end.map(str::to_owned).or_else(|| near(&lower, known.names()));
+        let hint = meant.map_or(String::new(), |meant| format!(" (did you mean {meant}?)"));
+        found.push(format!("{part} is ignored: glibc {major}.{minor} has no {name}{hint}"));
+    }
+    found
+}
+
+/// Where a setting stands, without the line: what stands in one place reaches one process.
+fn place(setting: &Setting) -> &str {
+    setting.origin.split(':').next().unwrap_or_default()
+}
+
+/// The number that glibc's parser makes of a text that is one: blanks, a sign, and 0x
+/// before hexadecimal digits (sysdeps, `_dl_strtoul`).
+fn number(text: &str) -> Option<u64> {
+    let text = text.trim_matches([' ', '\t']);
+    let (minus, digits) = match text.strip_prefix('-') {
+        Some(digits) => (true, digits),
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let hex = digits.strip_prefix("0x").or_else(|| digits.strip_prefix("0X"));
+    let value = match hex {
+        Some(hex) => u64::from_str_radix(hex, 16).ok()?,
+        None => digits.parse().ok()?,
+    };
+    Some(if minus { value.wrapping_neg() } else { value })
 }
 
 fn knobs(setting: &Setting) -> Vec<Knob<'_>> {
-    if setting.name == "GLIBC_TUNABLES" {
+    if setting.name == TUNABLES {
         let one =
             |text: &'_ str| text.split_once('=').map(|(name, value)| (name.len(), value.len()));
         let parts = setting.value.split(':').filter_map(|part| {
@@ -169,7 +237,7 @@ fn misread(knob: &Knob<'_>, version: (u32, u32)) -> Option<String> {
         false => format!("{}={}", knob.setting.name, knob.value),
     };
     let variable = match knob.by_tunable {
-        true => ("GLIBC_TUNABLES".into(), shown.clone().into()),
+        true => (TUNABLES.into(), shown.clone().into()),
         false => (knob.setting.name.clone().into(), knob.value.into()),
     };
     let strays = crate::engine::Engines::builtin().strays();
@@ -178,13 +246,18 @@ fn misread(knob: &Knob<'_>, version: (u32, u32)) -> Option<String> {
     if let Some(read) = &read
         && !read.has(&tunable)
     {
+        if knob.by_tunable {
+            return None;
+        }
         return Some(format!("{shown} is ignored: glibc {major}.{minor} has no {tunable}"));
     }
-    let plain = !knob.value.is_empty() && knob.value.bytes().all(|byte| byte.is_ascii_digit());
-    if plain {
-        let meant: Option<u64> = knob.value.parse().ok();
+    let digits = !knob.value.is_empty() && knob.value.bytes().all(|byte| byte.is_ascii_digit());
+    let meant = number(knob.value);
+    if digits || meant.is_some() {
         let got = read.as_ref().and_then(|read| read.get(&tunable));
         return match (meant, got) {
+            // Minus one: as much as can be.
+            (Some(u64::MAX), _) => None,
             (Some(meant), Some(got)) if meant != got => Some(format!(
                 "{shown} is not taken: glibc {major}.{minor} has {got} instead; the value is out of \
                  range, or begins with a 0 and is read as octal"
@@ -200,21 +273,24 @@ fn misread(knob: &Knob<'_>, version: (u32, u32)) -> Option<String> {
             _ => None,
         };
     }
-    let remedy = bytes(knob.value)
-        .map_or("write a plain number of bytes".to_owned(), |meant| format!("write {meant}"));
+    if knob.by_tunable && knob.value.contains("glibc.") {
+        return Some(format!("{shown} is one setting for glibc: between tunables stands a colon"));
+    }
+    let remedy = bytes(knob.value).map_or("write a plain number".to_owned(), |meant| {
+        format!("it knows no suffixes: write {meant}")
+    });
     let got = match read.as_ref().and_then(|read| read.get(&tunable)) {
         Some(got) if version < (2, 39) => format!("is read as {got}"),
         _ => "is refused".to_owned(),
     };
-    Some(format!("{shown} {got} by glibc {major}.{minor}, which knows no suffixes: {remedy}"))
+    Some(format!("{shown} {got} by glibc {major}.{minor}; {remedy}"))
 }
 
 /// Knobs that reach the same process.
 fn by_place<'k>(knobs: &'k [Knob<'k>]) -> BTreeMap<&'k str, BTreeMap<&'k str, &'k str>> {
     let mut places: BTreeMap<&str, BTreeMap<&str, &str>> = BTreeMap::new();
     for knob in knobs {
-        let file = knob.setting.origin.split(':').next().unwrap_or_default();
-        places.entry(file).or_default().insert(knob.name, knob.value);
+        places.entry(place(knob.setting)).or_default().insert(knob.name, knob.value);
     }
     places
 }
@@ -293,7 +369,7 @@ mod tests {
     #[test]
     fn a_suffix_is_told_with_what_the_c_library_made_of_it() {
         let found = found("MALLOC_MMAP_THRESHOLD_=64k\nMALLOC_TRIM_THRESHOLD_=8388608\n");
-        assert!(found[0].contains("knows no suffixes: write 65536"), "{found:?}");
+        assert!(found[0].contains("it knows no suffixes: write 65536"), "{found:?}");
     }
 
     #[test]
@@ -323,5 +399,39 @@ mod tests {
         let both = "GLIBC_TUNABLES=glibc.malloc.arena_max=1\nMALLOC_ARENA_MAX=2\n";
         only(both, "GLIBC_TUNABLES sets arena_max to 1 and wins");
         only("GLIBC_TUNABLES=glibc.malloc.no_such=1", "has no glibc.malloc.no_such");
+    }
+
+    #[test]
+    fn what_sets_no_tunable_is_told_with_what_was_meant() {
+        only("GLIBC_TUNABLES=malloc.arena_max=1", "did you mean glibc.malloc.arena_max?");
+        only("GLIBC_TUNABLES=glibc.mallo.top_pad=1", "did you mean glibc.malloc.top_pad?");
+        only("GLIBC_TUNABLES=GLIBC.MALLOC.ARENA_MAX=1", "did you mean glibc.malloc.arena_max?");
+        only("GLIBC_TUNABLES=glibc.malloc.arena_max", "sets nothing");
+        only("GLIBC_TUNABLES=", "sets nothing");
+        only("GLIBC_TUNABLES=glibc.malloc.arena_max=1:glibc.malloc.arena_max=2", "keep one");
+        only("GLIBC_TUNABLES=glibc.malloc.arena_max=1,glibc.malloc.perturb=1", "a colon");
+        only("MALLOC_ARENAS_MAX=2", "did you mean MALLOC_ARENA_MAX?");
+        only("MALOC_ARENA_MAX=2", "did you mean MALLOC_ARENA_MAX?");
+        only("malloc_arena_max=2", "did you mean MALLOC_ARENA_MAX?");
+        only("GLIBC_TUNABLE=glibc.malloc.arena_max=1", "did you mean GLIBC_TUNABLES?");
+        only("MALLOC_HUGETLB=1", "glibc.malloc.hugetlb");
+        assert!(found("GLIBC_TUNABLES=glibc.cpu.hwcaps=-AVX2:glibc.malloc.arena_max=1").is_empty());
+    }
+
+    #[test]
+    fn every_number_that_glibc_reads_as_it_is_written_is_right() {
+        for value in ["4", "0x4", " 4", "4 ", "+4"] {
+            let found = found(&format!("MALLOC_ARENA_MAX='{value}'"));
+            assert!(found.is_empty(), "{value}: {found:?}");
+        }
+        assert!(found("MALLOC_TRIM_THRESHOLD_=-1\nMALLOC_MMAP_THRESHOLD_=0x100000").is_empty());
+        only("MALLOC_ARENA_MAX=two", "write a plain number");
+    }
+
+    #[test]
+    fn files_of_other_processes_do_not_overrule_each_other() {
+        let mut settings = source::file("a.env", "GLIBC_TUNABLES=glibc.malloc.arena_max=1\n");
+        settings.extend(source::file("b.env", "MALLOC_ARENA_MAX=2\n"));
+        assert!(check(&settings, (2, 36), None).is_empty());
     }
 }

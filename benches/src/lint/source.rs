@@ -1,5 +1,7 @@
 //! Where settings stand: what each place says, and where what is said is not heard.
 
+use super::rules;
+
 /// A variable and its value, as a place sets it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Setting {
@@ -13,9 +15,9 @@ pub struct Setting {
     pub unheard: Option<&'static str>,
 }
 
-/// Whether a variable is about an allocator.
+/// Whether a variable is about an allocator, or was perhaps meant to be.
 fn concerns(name: &str) -> bool {
-    name == "GLIBC_TUNABLES" || name.starts_with("MALLOC_") || name.starts_with("M_")
+    name.starts_with("MALLOC_") || name.starts_with("M_") || rules::meant(name).is_some()
 }
 
 fn setting(text: &str, origin: &str, unheard: Option<&'static str>) -> Option<Setting> {
@@ -99,17 +101,20 @@ fn shell(name: &str, lines: &[(usize, String)]) -> Vec<Setting> {
     let exported = |variable: &str| {
         let all = lines.iter().any(|(_, line)| line.starts_with("set -a"));
         let named = |line: &str| {
-            line.strip_prefix("export ").is_some_and(|rest| {
+            exporting(line).is_some_and(|rest| {
                 words(rest).iter().any(|word| word.split('=').next() == Some(variable))
             })
         };
         all || lines.iter().any(|(_, line)| named(line))
     };
     let mut settings = Vec::new();
-    for (number, line) in lines {
-        let (line, exports) = match line.strip_prefix("export ") {
+    let commands = lines.iter().flat_map(|(number, line)| {
+        commands(line).into_iter().map(move |command| (number, command))
+    });
+    for (number, line) in commands {
+        let (line, exports) = match exporting(&line) {
             Some(rest) => (rest, true),
-            None => (line.strip_prefix("exec ").unwrap_or(line), false),
+            None => (line.strip_prefix("exec ").unwrap_or(&line), false),
         };
         let words = words(line.strip_prefix("env ").unwrap_or(line));
         let is_setting = |word: &&String| {
@@ -126,6 +131,35 @@ fn shell(name: &str, lines: &[(usize, String)]) -> Vec<Setting> {
         }
     }
     settings
+}
+
+/// What follows the word by which a shell exports.
+fn exporting(line: &str) -> Option<&str> {
+    ["export ", "declare -x ", "typeset -x "].iter().find_map(|word| line.strip_prefix(word))
+}
+
+/// The commands of a line of the shell, without what is a comment.
+fn commands(line: &str) -> Vec<String> {
+    let (mut commands, mut command, mut quote) = (Vec::new(), String::new(), None);
+    let mut end = |command: &mut String| {
+        let one = std::mem::take(command);
+        commands.extend(Some(one.trim().to_owned()).filter(|one| !one.is_empty()));
+    };
+    for c in line.chars() {
+        match quote {
+            Some(open) if c == open => quote = None,
+            None if c == '"' || c == '\'' => quote = Some(c),
+            None if c == '#' && command.ends_with(char::is_whitespace) => break,
+            None if matches!(c, ';' | '&' | '|') => {
+                end(&mut command);
+                continue;
+            }
+            _ => {}
+        }
+        command.push(c);
+    }
+    end(&mut command);
+    commands
 }
 
 /// Lines with their numbers; one that ends in a backslash goes on in the next.
@@ -167,9 +201,10 @@ fn unit(name: &str, lines: &[(usize, String)]) -> Vec<Setting> {
             }
             _ => continue,
         };
-        let exported = unheard.is_some() && key != "Environment";
         // `env NAME=value program` and `sh -c` are heard.
-        if exported && (value.contains("env ") || value.contains("sh -c")) {
+        if key != "Environment" && (value.contains("env ") || value.contains("sh -c")) {
+            let inner = words(value).iter().flat_map(|word| words(word)).collect::<Vec<_>>();
+            settings.extend(inner.iter().filter_map(|word| setting(word, &origin, None)));
             continue;
         }
         settings.extend(words(value).iter().filter_map(|word| setting(word, &origin, unheard)));
@@ -190,6 +225,13 @@ fn dockerfile(name: &str, lines: &[(usize, String)]) -> Vec<Setting> {
                 }
                 words => settings.extend(words.iter().filter_map(|w| setting(w, &origin, None))),
             }
+        }
+        let runs = instruction(line, "CMD").or_else(|| instruction(line, "ENTRYPOINT"));
+        if let Some(rest) = runs {
+            // A list of words, or a line for the shell.
+            let listed = rest.starts_with('[');
+            let rest = if listed { rest.replace(['[', ']', ','], " ") } else { rest.to_owned() };
+            settings.extend(words(&rest).iter().filter_map(|word| setting(word, &origin, None)));
         }
         let lost = instruction(line, "RUN")
             .map(|rest| (rest, "RUN sets it while the image is built: use ENV"));
@@ -213,7 +255,14 @@ fn instruction<'l>(line: &'l str, name: &str) -> Option<&'l str> {
 fn plain(name: &str, lines: &[(usize, String)]) -> Vec<Setting> {
     let one = |(number, line): &(usize, String)| {
         let line = line.strip_prefix("export ").unwrap_or(line);
-        let word = words(line).into_iter().next()?;
+        // The lists and maps of YAML, too.
+        let line = line.strip_prefix("- ").unwrap_or(line);
+        let word = match line.split_once(": ") {
+            Some((name, value)) if !name.contains('=') => {
+                format!("{name}={}", words(value).first()?)
+            }
+            _ => words(line).into_iter().next()?,
+        };
         setting(&word, &format!("{name}:{number}"), None)
     };
     lines.iter().filter_map(one).collect()
@@ -314,6 +363,38 @@ mod tests {
                 ("MALLOC_TRIM_THRESHOLD_", "1", true),
             ]
         );
+    }
+
+    #[test]
+    fn a_shell_ends_a_command_where_it_does() {
+        let script = "#!/bin/bash\nMALLOC_ARENA_MAX=2 # cap\nMALLOC_TOP_PAD_=1; ./server\n\
+                      MALLOC_MMAP_MAX_=3 && ./x\ndeclare -x MALLOC_CHECK_='1; 2'\n\
+                      MALLOC_PERTURB_=4 ./x | MALLOC_ARENA_TEST=5 ./y\n";
+        assert_eq!(
+            names(&file("run.sh", script)),
+            [
+                ("MALLOC_ARENA_MAX", "2", false),
+                ("MALLOC_TOP_PAD_", "1", false),
+                ("MALLOC_MMAP_MAX_", "3", false),
+                ("MALLOC_CHECK_", "1; 2", true),
+                ("MALLOC_PERTURB_", "4", true),
+                ("MALLOC_ARENA_TEST", "5", true),
+            ]
+        );
+    }
+
+    #[test]
+    fn what_starts_the_program_may_set_it() {
+        let unit = "[Service]\nExecStart=/usr/bin/env MALLOC_ARENA_MAX=1 /bin/app\n\
+                    ExecStartPre=/bin/sh -c \"MALLOC_MMAP_MAX_=1k app\"\n";
+        let heard = [("MALLOC_ARENA_MAX", "1", true), ("MALLOC_MMAP_MAX_", "1k", true)];
+        assert_eq!(names(&file("a.service", unit)), heard);
+        let image = "FROM x\nENTRYPOINT [\"env\",\"MALLOC_ARENA_MAX=1\", \"app\"]\n\
+                     CMD MALLOC_MMAP_MAX_=1k app\n";
+        assert_eq!(names(&file("Dockerfile", image)), heard);
+        let compose = "services:\n  a:\n    environment:\n      - MALLOC_ARENA_MAX=1\n\
+                       \x20     MALLOC_MMAP_MAX_: \"1k\"\n";
+        assert_eq!(names(&file("compose.yaml", compose)), heard);
     }
 
     #[test]

@@ -73,6 +73,7 @@ pub use held::{Held, MAX_LENGTHS};
 pub use image::Image;
 pub use leash::Leash;
 pub use ledger::{Counts, Syscalls};
+pub use plan::find_program;
 pub use rss::MAX_POINTS;
 
 use board::Step;

@@ -174,6 +174,14 @@ fn environment(launch: &Launch) -> Result<BTreeMap<OsString, OsString>, LaunchEr
     Ok(environment)
 }
 
+/// The file that `execvp` would run, by this process's `PATH`.
+///
+/// # Errors
+/// If there is none, or it cannot be executed.
+pub fn find_program(program: &OsStr) -> Result<PathBuf, LaunchError> {
+    resolve(program, env::var_os("PATH").as_ref())
+}
+
 /// The file that `execvp` would run, by the program's own `PATH`.
 pub(super) fn resolve(program: &OsStr, path: Option<&OsString>) -> Result<PathBuf, LaunchError> {
     let searched = !program.as_bytes().contains(&b'/');

@@ -98,6 +98,9 @@ pub fn why(before: &Facts, after: &Facts) -> String {
         change("memory system calls", before.calls, after.calls, Unit::Count),
         change("asked of the kernel", before.asked_bytes, after.asked_bytes, Unit::Bytes),
     ];
+    if before.calls_of_another_kind(after) {
+        parts.push(change("of the calls brk", before.brk_calls, after.brk_calls, Unit::Count));
+    }
     if let (Some(before), Some(after)) = (before.peak_bytes, after.peak_bytes) {
         parts.push(change("peak resident", before, after, Unit::Bytes));
     }

@@ -125,8 +125,13 @@ mod tests {
         let mut counted = 0;
         for i in turns {
             let true_faults = faults(&tried[i].arm.settings);
-            let facts =
-                Facts { calls: 0.0, faults: true_faults, asked_bytes: 0.0, peak_bytes: None };
+            let facts = Facts {
+                calls: 0.0,
+                brk_calls: 0.0,
+                faults: true_faults,
+                asked_bytes: 0.0,
+                peak_bytes: None,
+            };
             if let Some((one, other)) = grid.between(i, &tried) {
                 for j in [one, other] {
                     assert_eq!(tried[j].facts.expect("known").faults, true_faults);

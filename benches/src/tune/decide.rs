@@ -111,6 +111,12 @@ pub(super) fn duel(request: &Request, tried: usize, pairs: &[Ratios]) -> Option<
     Some(Duel { tried, objective, cost, memory: median(&memory), word })
 }
 
+/// Whether the default takes more memory than allowed.
+fn too_large(request: &Request, found: &Found) -> bool {
+    let peak = found.reference.peak_bytes;
+    request.max_memory.is_some_and(|most| peak.is_some_and(|peak| peak > most as f64))
+}
+
 /// The answer to `request`.
 pub(super) fn verdict(request: &Request, found: &Found, confirmed: &Confirmed) -> Verdict {
     let counted = found.tried.iter().filter(|one| one.facts.is_some()).count();
@@ -130,6 +136,10 @@ pub(super) fn verdict(request: &Request, found: &Found, confirmed: &Confirmed) -
                  with --budget"
                     .to_owned(),
             ),
+            false if timed == 0 && too_large(request, found) => Verdict::Undecided(format!(
+                "the default takes more than --max-memory allows, and none of {counted} configurations \
+                 was found that does not; allow more"
+            )),
             false if timed == 0 => Verdict::KeepDefault(format!(
                 "of {counted} configurations none differs from it in system calls, faults and \
                  memory, or differs for the better"

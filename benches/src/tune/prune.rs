@@ -5,6 +5,8 @@
 pub struct Facts {
     /// System calls that manage memory.
     pub calls: f64,
+    /// Of these, `brk`.
+    pub brk_calls: f64,
     /// Minor faults.
     pub faults: f64,
     /// Bytes asked of the kernel, by `brk` and `mmap`.
@@ -20,12 +22,45 @@ const CHANCE: f64 = 16.0;
 /// Bytes that may differ by chance.
 const CHANCE_BYTES: f64 = 256.0 * 1024.0;
 
+const COUNTS: usize = 4;
+
 impl Facts {
     /// Whether no count tells the two apart.
     pub fn same_counts(&self, other: &Facts) -> bool {
-        close(self.calls, other.calls, CHANCE)
-            && close(self.faults, other.faults, CHANCE)
-            && close(self.asked_bytes, other.asked_bytes, CHANCE_BYTES)
+        self.counts().iter().zip(other.counts()).all(|(a, b)| close(a.0, b.0, a.1))
+    }
+
+    /// Whether there are as many calls, but others.
+    pub fn calls_of_another_kind(&self, other: &Facts) -> bool {
+        close(self.calls, other.calls, CHANCE) && !close(self.brk_calls, other.brk_calls, CHANCE)
+    }
+
+    /// Whether some count tells all of `these` from all of `those`: by more than
+    /// chance, and by more than either differ among themselves.
+    pub fn tell_apart(these: &[Facts], those: &[Facts]) -> bool {
+        (0..COUNTS).any(|axis| {
+            let values = |facts: &[Facts]| -> Vec<f64> {
+                facts.iter().map(|facts| facts.counts()[axis].0).collect()
+            };
+            let chance = these.first().map_or(0.0, |facts| facts.counts()[axis].1);
+            let (a, b) = (values(these), values(those));
+            let above = |a: &[f64], b: &[f64]| {
+                let least = a.iter().copied().fold(f64::INFINITY, f64::min);
+                let most = b.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+                least > most && !close(least, most, chance)
+            };
+            above(&a, &b) || above(&b, &a)
+        })
+    }
+
+    /// What was counted, and how much of each may differ by chance.
+    fn counts(&self) -> [(f64, f64); COUNTS] {
+        [
+            (self.calls, CHANCE),
+            (self.brk_calls, CHANCE),
+            (self.faults, CHANCE),
+            (self.asked_bytes, CHANCE_BYTES),
+        ]
     }
 
     /// Whether `other` calls, faults and holds at least as much, and one of these
@@ -55,7 +90,7 @@ mod tests {
     use super::*;
 
     fn facts(calls: f64, faults: f64, peak: f64) -> Facts {
-        Facts { calls, faults, asked_bytes: 1e8, peak_bytes: Some(peak * 1e6) }
+        Facts { calls, brk_calls: 0.0, faults, asked_bytes: 1e8, peak_bytes: Some(peak * 1e6) }
     }
 
     #[test]

@@ -229,6 +229,7 @@ pub(crate) fn counted(measured: &Measured) -> Facts {
     let get = |metric| measured.metrics.get(&metric).copied().unwrap_or(0.0);
     Facts {
         calls: CALLS.iter().map(|(_, calls, _)| get(*calls)).sum(),
+        brk_calls: get(Metric::SyscallsBrk),
         faults: get(Metric::MinorFaults),
         asked_bytes: get(Metric::BytesBrk) + get(Metric::BytesMmap),
         peak_bytes: None,

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 
 /// Tunables and their values.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Tunables(BTreeMap<String, u64>);
+pub struct Tunables(BTreeMap<String, Option<u64>>);
 
 impl Tunables {
     /// As the C library of this process reads the environment `env`, without the
@@ -28,14 +28,14 @@ impl Tunables {
     }
 
     /// Reads lines such as `glibc.malloc.top_pad: 0x20000 (min: 0x0, max: 0xff)`.
-    /// A type that is no number is left out.
+    /// Of one whose type is no number only the name is kept.
     pub fn read(text: &str) -> Tunables {
         let entry = |line: &str| {
-            let (name, rest) = line.split_once(": ")?;
-            let value = rest.split(' ').next()?;
+            let (name, rest) = line.split_once(':')?;
+            let value = rest.trim_start().split(' ').next().unwrap_or_default();
             let value = match value.strip_prefix("0x") {
-                Some(hex) => u64::from_str_radix(hex, 16).ok()?,
-                None => value.parse::<i64>().ok()? as u64,
+                Some(hex) => u64::from_str_radix(hex, 16).ok(),
+                None => value.parse::<i64>().ok().map(|value| value as u64),
             };
             Some((name.to_owned(), value))
         };
@@ -49,7 +49,12 @@ impl Tunables {
 
     /// The value of `name`.
     pub fn get(&self, name: &str) -> Option<u64> {
-        self.0.get(name).copied()
+        self.0.get(name).copied().flatten()
+    }
+
+    /// The names of all.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
     }
 
     /// The tunable that a spelling `GLIBC_TUNABLES=name={}` sets.
@@ -102,8 +107,8 @@ mod tests {
 
     #[test]
     fn lines_that_are_no_tunables_are_left_out() {
-        let read = Tunables::read("a.b: 0x10 (min: 0x0, max: 0x20)\nc: -1 (min: -2)\nd:  ()\n\nx");
+        let read = Tunables::read("a.b: 0x10 (min: 0x0, max: 0x20)\nc: -1 (min: -2)\nd.e:\n\nx");
         assert_eq!((read.get("a.b"), read.get("c")), (Some(16), Some(u64::MAX)));
-        assert!(!read.has("d") && !read.has("x"));
+        assert!(read.has("d.e") && read.get("d.e").is_none() && !read.has("x"));
     }
 }

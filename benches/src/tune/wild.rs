@@ -96,7 +96,8 @@ mod tests {
             paste: String::new(),
         };
         let mut one = Tried::new(arm, false);
-        one.facts = Some(Facts { calls: 0.0, faults, asked_bytes: 0.0, peak_bytes: None });
+        one.facts =
+            Some(Facts { calls: 0.0, brk_calls: 0.0, faults, asked_bytes: 0.0, peak_bytes: None });
         one.pruned = pruned;
         one.out = pruned.then(|| "counts".to_owned());
         one

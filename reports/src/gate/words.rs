@@ -22,7 +22,8 @@ impl Gate {
         said.extend(open.iter().map(|row| inconclusive(row)));
         if open.iter().any(|row| row.why_not.is_none()) && self.interleaved {
             said.push(
-                "A quieter machine, longer workloads (--scale) or a wider margin decide."
+                "More time (--budget), a quieter machine, longer workloads (--scale) or a wider \
+                 margin decide."
                     .to_owned(),
             );
         }
