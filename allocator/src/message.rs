@@ -61,3 +61,19 @@ pub(crate) fn die(args: fmt::Arguments<'_>) -> ! {
     message.send();
     raw::abort()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_too_long_is_cut_between_characters() {
+        for bytes_before in 0..4 {
+            let mut message = Message::new();
+            message.push(&"x".repeat(bytes_before));
+            message.push(&"文".repeat(Message::MOST));
+            let text = message.text();
+            assert!(text.ends_with('文') && text.len() > Message::MOST - 4, "{}", text.len());
+        }
+    }
+}

@@ -410,8 +410,8 @@ mod tests {
     fn what_a_thread_frees_of_anothers_goes_by_the_depot() {
         const OURS: Brkpoint = Brkpoint::new();
         const SIZE: usize = 96;
-        // So that each has a cache of its own.
-        let ours = OURS.allocate(SIZE, GRAIN).unwrap().start;
+        // So that each has a cache of its own; here the class has no room yet.
+        let ours = OURS.allocate(SIZE / 2, GRAIN).unwrap().start;
         let blocks = std::thread::spawn(|| {
             let block = |_| OURS.allocate(SIZE, GRAIN).unwrap().start.expose_provenance();
             (0..5000).map(block).collect::<Vec<_>>()
@@ -423,7 +423,7 @@ mod tests {
             unsafe { OURS.free(NonNull::with_exposed_provenance(block)) };
             assert!(freed < 4000 || DEPOT.len(class) > 0);
         }
-        assert!(thread::cache().stack(class).room() > 1, "frees widen it, too");
+        assert!(thread::cache().stack(class).room() > 0, "frees make it, too");
         // SAFETY: as they were.
         unsafe { OURS.free(ours) };
     }
