@@ -219,6 +219,8 @@ fn what_was_not_compared_is_said_with_the_answer() {
     let ran = lab.gate(&[&both[..], &file].concat()).exits(2);
     assert!(ran.stderr.contains("place.md"), "{ran}");
     assert!(ran.stdout.contains("passes"), "the answer is not lost: {ran}");
+    let answer: Value = serde_json::from_str(&ran.stdout).expect("JSON");
+    assert_eq!(answer["controls"][0]["verdict"], "regression", "{ran}");
 }
 
 #[test]

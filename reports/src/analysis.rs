@@ -138,6 +138,7 @@ pub(crate) fn group(records: &Records) -> Report {
             None => workloads.push(Workload { name: cell.workload.clone(), cells: vec![measured] }),
         }
     }
+    without_those_of_the_control(&mut workloads, records);
     Report {
         workloads,
         notes: crate::notes::collect(records, &checked, &arms, one_machine),
@@ -150,6 +151,22 @@ pub(crate) fn group(records: &Records) -> Report {
         controls: Vec::new(),
         gate: None,
         verdict: Vec::new(),
+    }
+}
+
+/// Leaves out workloads that were run for the positive control alone, where others
+/// compare something.
+fn without_those_of_the_control(workloads: &mut Vec<Workload>, records: &Records) {
+    let compares = |workload: &Workload| {
+        workload.cells.iter().any(|measured| measured.cell.role == Role::Candidate)
+    };
+    let planned = records.runs.iter().flat_map(|run| &run.cells);
+    let controls: HashSet<&str> = planned
+        .filter(|cell| cell.role == Role::Control)
+        .map(|cell| cell.workload.as_str())
+        .collect();
+    if workloads.iter().any(compares) {
+        workloads.retain(|workload| compares(workload) || !controls.contains(&*workload.name));
     }
 }
 

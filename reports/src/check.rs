@@ -35,7 +35,9 @@ pub(crate) fn check(records: &Records) -> Checked {
             continue;
         }
         let standard = standards.entry(place(sample)).or_default();
-        standard.engine.clone_from(&sample.cell.engine);
+        // Where a command stands on each side, both run under one engine.
+        let has_command = sample.cell.settings.contains_key("command");
+        standard.engine = if has_command { "the base" } else { &sample.cell.engine }.to_owned();
         if let Some(exit) = sample.exit.filter(|exit| !standard.exits.contains(exit)) {
             standard.exits.push(exit);
         }

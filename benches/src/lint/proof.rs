@@ -23,8 +23,8 @@ pub enum Proof {
     Unclear(String),
 }
 
-/// So many runs of each, where runs without the settings differ: that all of the one
-/// lie above all of the other happens by chance once in 1,716 times, a count.
+/// So many runs with the settings, and one more without, where those without differ:
+/// that all of these lie beyond all of those happens by chance once in 3,217 times.
 const RUNS: usize = 7;
 
 /// Counts `work` without `settings` and with them, in turn: twice and once, or more

@@ -35,8 +35,8 @@ impl Facts {
         close(self.calls, other.calls, CHANCE) && !close(self.brk_calls, other.brk_calls, CHANCE)
     }
 
-    /// Whether some count tells all of `these` from all of `those`: by more than
-    /// chance, and by more than either differ among themselves.
+    /// Whether by some count all of `these` lie beyond all of `those`, by more than
+    /// chance.
     pub fn tell_apart(these: &[Facts], those: &[Facts]) -> bool {
         (0..COUNTS).any(|axis| {
             let values = |facts: &[Facts]| -> Vec<f64> {

@@ -46,7 +46,7 @@ fn section(out: &mut String, trends: &[Trend]) {
     put!(
         out,
         "</div>\n<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{}\">\n<table>\n\
-         <thead><tr><th scope=\"col\">commit</th><th scope=\"col\">measured</th>\
+         <thead><tr><th scope=\"col\">commit or version</th><th scope=\"col\">measured</th>\
          <th scope=\"col\">quantity</th><th scope=\"col\">median</th>\
          <th scope=\"col\">99 % interval</th><th scope=\"col\">samples</th></tr></thead>\n<tbody>",
         escape(&title)

@@ -15,8 +15,8 @@ impl Report {
     /// The report as one HTML file: no network, and a script only for comfort.
     pub fn to_html(&self) -> String {
         let mut out = String::new();
-        let title = "brkpoint: allocation strategies compared";
-        frame::head(&mut out, "en", title, Some(SCRIPT_HASH));
+        let title = format!("brkpoint: {}", heading(self).to_lowercase());
+        frame::head(&mut out, "en", &title, Some(SCRIPT_HASH));
         header(&mut out, self);
         verdict(&mut out, self);
         if let Some(gate) = &self.gate {
@@ -41,6 +41,13 @@ const SCRIPT: &str = include_str!("script.js");
 /// SHA-256 of [`SCRIPT`]: the page lets no other run.
 const SCRIPT_HASH: &str = "sha256-+VaFAH73lEDBAT3m68ul7XQysHJrTD5vsILKTF+2E6Q=";
 
+fn heading(report: &Report) -> &'static str {
+    match report.gate {
+        Some(_) => "Did it become worse?",
+        None => "Allocation strategies compared",
+    }
+}
+
 fn header(out: &mut String, report: &Report) {
     let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
     let engines = report.arms.iter().filter(|arm| arm.role != Role::Repeat).count();
@@ -49,7 +56,8 @@ fn header(out: &mut String, report: &Report) {
     facts.extend(report.runs.first().map(|run| run.started.clone()));
     put!(
         out,
-        "<header>\n<h1>Allocation strategies compared</h1>\n<p class=\"facts\">{}</p>\n</header>",
+        "<header>\n<h1>{}</h1>\n<p class=\"facts\">{}</p>\n</header>",
+        heading(report),
         escape(&facts.join(" · "))
     );
 }
