@@ -12,7 +12,7 @@ pub(crate) fn near<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> Opti
 }
 
 /// ` (did you mean X?)`, or nothing.
-pub(super) fn hint(near: &Option<String>) -> String {
+pub(crate) fn hint(near: &Option<String>) -> String {
     near.as_ref().map(|near| format!(" (did you mean {near}?)")).unwrap_or_default()
 }
 

@@ -3,10 +3,11 @@
 //! Parameters* and *Memory Allocation Tunables*, and in malloc.c.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 
 use super::Setting;
-use crate::engine::bytes;
-use crate::engine::near::near;
+use crate::engine::near::{hint, near};
+use crate::engine::{Engines, bytes};
 use crate::tune::tunables::Tunables;
 
 /// How bad it is.
@@ -68,7 +69,7 @@ pub fn check(settings: &[Setting], version: (u32, u32), max_maps: Option<u64>) -
     let mut find = |level, origin: &str, what: String| {
         findings.push(Finding { level, origin: origin.to_owned(), what });
     };
-    let strays = crate::engine::Engines::builtin().strays();
+    let strays = Engines::builtin().strays();
     let known = Tunables::under(&[], &strays);
     for setting in settings {
         if let Some(why) = setting.unheard {
@@ -85,7 +86,7 @@ pub fn check(settings: &[Setting], version: (u32, u32), max_maps: Option<u64>) -
     let knobs: Vec<Knob<'_>> =
         settings.iter().filter(|s| s.unheard.is_none()).flat_map(knobs).collect();
     for knob in &knobs {
-        if let Some(what) = misread(knob, version) {
+        if let Some(what) = misread(knob, known.as_ref(), &strays, version) {
             find(Level::Mistake, &knob.setting.origin, what);
         }
         let rival = knobs.iter().find(|k| {
@@ -180,7 +181,7 @@ fn misspelt(value: &str, known: Option<&Tunables>, (major, minor): (u32, u32)) -
         let last = lower.rsplit('.').next().unwrap_or_default();
         let same_end = known.names().find(|known| known.rsplit('.').next() == Some(last));
         let meant = same_end.map(str::to_owned).or_else(|| near(&lower, known.names()));
-        let hint = meant.map_or(String::new(), |meant| format!(" (did you mean {meant}?)"));
+        let hint = hint(&meant);
         found.push(format!("{part} is ignored: glibc {major}.{minor} has no {name}{hint}"));
     }
     found
@@ -209,11 +210,8 @@ fn number(text: &str) -> Option<u64> {
 
 fn knobs(setting: &Setting) -> Vec<Knob<'_>> {
     if setting.name == TUNABLES {
-        let one =
-            |text: &'_ str| text.split_once('=').map(|(name, value)| (name.len(), value.len()));
         let parts = setting.value.split(':').filter_map(|part| {
-            let (name, _) = one(part)?;
-            let (name, value) = (&part[..name], &part[name + 1..]);
+            let (name, value) = part.split_once('=')?;
             let name = name.strip_prefix("glibc.malloc.")?;
             Some(Knob { name, value, setting, by_tunable: true })
         });
@@ -230,7 +228,12 @@ fn knobs(setting: &Setting) -> Vec<Knob<'_>> {
 }
 
 /// What the running C library makes of a value, where that is not what it says.
-fn misread(knob: &Knob<'_>, version: (u32, u32)) -> Option<String> {
+fn misread(
+    knob: &Knob<'_>,
+    known: Option<&Tunables>,
+    strays: &[OsString],
+    version: (u32, u32),
+) -> Option<String> {
     let tunable = format!("glibc.malloc.{}", knob.name);
     let shown = match knob.by_tunable {
         true => format!("{tunable}={}", knob.value),
@@ -240,17 +243,13 @@ fn misread(knob: &Knob<'_>, version: (u32, u32)) -> Option<String> {
         true => (TUNABLES.into(), shown.clone().into()),
         false => (knob.setting.name.clone().into(), knob.value.into()),
     };
-    let strays = crate::engine::Engines::builtin().strays();
-    let read = Tunables::under(&[variable], &strays);
     let (major, minor) = version;
-    if let Some(read) = &read
-        && !read.has(&tunable)
-    {
-        if knob.by_tunable {
-            return None;
-        }
-        return Some(format!("{shown} is ignored: glibc {major}.{minor} has no {tunable}"));
+    if known.is_some_and(|known| !known.has(&tunable)) {
+        // Of a tunable itself `misspelt` tells it.
+        return (!knob.by_tunable)
+            .then(|| format!("{shown} is ignored: glibc {major}.{minor} has no {tunable}"));
     }
+    let read = Tunables::under(&[variable], strays);
     let digits = !knob.value.is_empty() && knob.value.bytes().all(|byte| byte.is_ascii_digit());
     let meant = number(knob.value);
     if digits || meant.is_some() {

@@ -30,6 +30,11 @@ fn setting(text: &str, origin: &str, unheard: Option<&'static str>) -> Option<Se
     })
 }
 
+/// The settings among the words of `text`.
+fn among(text: &str, origin: &str, unheard: Option<&'static str>) -> Vec<Setting> {
+    words(text).iter().filter_map(|word| setting(word, origin, unheard)).collect()
+}
+
 /// What this process has in its environment.
 pub fn environment() -> Vec<Setting> {
     let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
@@ -203,11 +208,10 @@ fn unit(name: &str, lines: &[(usize, String)]) -> Vec<Setting> {
         };
         // `env NAME=value program` and `sh -c` are heard.
         if key != "Environment" && (value.contains("env ") || value.contains("sh -c")) {
-            let inner = words(value).iter().flat_map(|word| words(word)).collect::<Vec<_>>();
-            settings.extend(inner.iter().filter_map(|word| setting(word, &origin, None)));
+            settings.extend(words(value).iter().flat_map(|word| among(word, &origin, None)));
             continue;
         }
-        settings.extend(words(value).iter().filter_map(|word| setting(word, &origin, unheard)));
+        settings.extend(among(value, &origin, unheard));
     }
     settings
 }
@@ -231,7 +235,7 @@ fn dockerfile(name: &str, lines: &[(usize, String)]) -> Vec<Setting> {
             // A list of words, or a line for the shell.
             let listed = rest.starts_with('[');
             let rest = if listed { rest.replace(['[', ']', ','], " ") } else { rest.to_owned() };
-            settings.extend(words(&rest).iter().filter_map(|word| setting(word, &origin, None)));
+            settings.extend(among(&rest, &origin, None));
         }
         let lost = instruction(line, "RUN")
             .map(|rest| (rest, "RUN sets it while the image is built: use ENV"));
@@ -240,8 +244,7 @@ fn dockerfile(name: &str, lines: &[(usize, String)]) -> Vec<Setting> {
                 .map(|rest| (rest, "ARG is gone when the container runs: use ENV"))
         });
         if let Some((rest, why)) = lost {
-            settings
-                .extend(words(rest).iter().filter_map(|word| setting(word, &origin, Some(why))));
+            settings.extend(among(rest, &origin, Some(why)));
         }
     }
     settings
