@@ -16,6 +16,7 @@ pub mod crew;
 pub mod family;
 pub mod mapped;
 pub mod op;
+mod opaque;
 pub mod shadow;
 pub mod shrink;
 pub mod storm;

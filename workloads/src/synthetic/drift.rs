@@ -23,16 +23,15 @@ const MOST: usize = 4 << 10;
 /// each way, at scale 1.
 const WAYS: u64 = 4;
 const TURNOVERS: usize = 6;
+/// Bytes allocated on a way.
+const WAY: usize = LIVE * TURNOVERS;
 
 #[derive(Debug)]
 pub(super) struct Drift {
     seed: u64,
-    /// Blocks that come in all: computed, so that operations are known beforehand.
-    comes: u64,
-    /// Bytes allocated on a way.
-    way: usize,
-    ways: u64,
-    blocks: Table<(Block, u32)>,
+    /// Drawn beforehand: powers take longer than requests.
+    sizes: Table<u16>,
+    blocks: Table<Block>,
 }
 
 /// The size that is usual at a part of the way, which is walked back every other time.
@@ -47,20 +46,19 @@ struct Sizes {
     ways: u64,
     way: u64,
     bytes: usize,
-    of_way: usize,
 }
 
 impl Iterator for Sizes {
     type Item = usize;
 
     fn next(&mut self) -> Option<usize> {
-        if self.bytes >= self.of_way {
+        if self.bytes >= WAY {
             (self.way, self.bytes) = (self.way + 1, 0);
         }
         if self.way >= self.ways {
             return None;
         }
-        let usual = usual(self.way, self.bytes as f64 / self.of_way as f64) as usize;
+        let usual = usual(self.way, self.bytes as f64 / WAY as f64) as usize;
         // Half below and half above, by a quarter at most.
         let size = usual - usual / 4 + self.random.below(usual / 2 + 1);
         self.bytes += size;
@@ -70,32 +68,23 @@ impl Iterator for Sizes {
 
 impl Drift {
     pub(super) fn new(seed: u64, scale: f64) -> io::Result<Drift> {
-        let ways = scaled(WAYS, scale);
-        let mut drift = Drift {
-            seed,
-            comes: 0,
-            way: LIVE * TURNOVERS,
-            ways,
-            // The smallest size is three quarters of the least.
-            blocks: Table::new(LIVE / (LEAST - LEAST / 4) + 1)?,
-        };
-        drift.comes = drift.sizes().count() as u64;
-        Ok(drift)
-    }
-
-    fn sizes(&self) -> Sizes {
-        let random = Random::new(self.seed, 0);
-        Sizes { random, ways: self.ways, way: 0, bytes: 0, of_way: self.way }
+        let drawn =
+            || Sizes { random: Random::new(seed, 0), ways: scaled(WAYS, scale), way: 0, bytes: 0 };
+        let mut sizes = Table::new(drawn().count())?;
+        drawn().for_each(|size| sizes.push(size as u16));
+        // The smallest size is three quarters of the least.
+        let blocks = Table::new(LIVE / (LEAST - LEAST / 4) + 1)?;
+        Ok(Drift { seed, sizes, blocks })
     }
 }
 
 impl Driver for Drift {
     fn operations(&self) -> u64 {
-        2 * self.comes
+        2 * self.sizes.len() as u64
     }
 
     fn table_bytes(&self) -> usize {
-        self.blocks.bytes()
+        self.sizes.bytes() + self.blocks.bytes()
     }
 
     fn run<M: Meter>(&mut self, meter: &mut M) -> u64 {
@@ -103,16 +92,16 @@ impl Driver for Drift {
         let mut hand = Hand::new(meter);
         self.blocks.clear();
         let mut live = 0;
-        for size in self.sizes() {
+        for size in self.sizes.iter().map(|&size| size as usize) {
             while live + size > LIVE {
-                let (block, size) = self.blocks.swap_remove(random.below(self.blocks.len()));
+                let block = self.blocks.swap_remove(random.below(self.blocks.len()));
+                live -= block.size();
                 hand.free(block);
-                live -= size as usize;
             }
-            self.blocks.push((hand.allocate(size, random.next()), size as u32));
+            self.blocks.push(hand.allocate(size, random.next()));
             live += size;
         }
-        for &(block, _) in self.blocks.iter() {
+        for &block in self.blocks.iter() {
             hand.free(block);
         }
         hand.digest()

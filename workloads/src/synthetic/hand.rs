@@ -5,9 +5,9 @@
 //! moved or cleared shows.
 
 use std::alloc::{Layout, alloc, alloc_zeroed, dealloc, handle_alloc_error, realloc};
-use std::hint::black_box;
 
 use super::meter::Meter;
+use crate::opaque::opaque;
 
 /// Bytes of a word that is written and read back: the least a block may have.
 pub(super) const WORD: usize = size_of::<u64>();
@@ -28,6 +28,13 @@ pub(super) struct Block {
 // SAFETY: a block of the global allocator may be used and freed by any thread,
 // and a `Block` is handed over, not shared.
 unsafe impl Send for Block {}
+
+impl Block {
+    /// Bytes that were asked for.
+    pub(super) fn size(self) -> usize {
+        self.size
+    }
+}
 
 /// Allocates and frees for one thread.
 pub(super) struct Hand<'m, M> {
@@ -70,7 +77,7 @@ impl<'m, M: Meter> Hand<'m, M> {
     pub(super) fn allocate_zeroed(&mut self, size: usize, seal: u64, stride: usize) -> Block {
         let layout = layout(size, ALIGNMENT);
         // SAFETY: the size is at least WORD, so not zero.
-        let start = self.meter.allocate(size, || black_box(unsafe { alloc_zeroed(layout) }));
+        let start = self.meter.allocate(size, || opaque(unsafe { alloc_zeroed(layout) }));
         if start.is_null() {
             handle_alloc_error(layout);
         }
@@ -89,7 +96,7 @@ impl<'m, M: Meter> Hand<'m, M> {
     fn fresh(&mut self, size: usize) -> Block {
         let layout = layout(size, ALIGNMENT);
         // SAFETY: the size is at least WORD, so not zero.
-        let start = self.meter.allocate(size, || black_box(unsafe { alloc(layout) }));
+        let start = self.meter.allocate(size, || opaque(unsafe { alloc(layout) }));
         if start.is_null() {
             handle_alloc_error(layout);
         }
@@ -101,7 +108,7 @@ impl<'m, M: Meter> Hand<'m, M> {
     pub(super) fn allocate_aligned(&mut self, size: usize, alignment: usize, seal: u64) -> Block {
         let layout = layout(size, alignment);
         // SAFETY: the size is at least WORD, so not zero.
-        let start = self.meter.allocate(size, || black_box(unsafe { alloc(layout) }));
+        let start = self.meter.allocate(size, || opaque(unsafe { alloc(layout) }));
         if start.is_null() {
             handle_alloc_error(layout);
         }
@@ -128,7 +135,7 @@ impl<'m, M: Meter> Hand<'m, M> {
         let start = self.meter.reallocate(block.start, block.size, size, || {
             // SAFETY: the block is live and of this layout; the new size is not zero,
             // and the old block is given up.
-            black_box(unsafe { realloc(block.start, old, size) })
+            opaque(unsafe { realloc(block.start, old, size) })
         });
         if start.is_null() {
             handle_alloc_error(layout(size, ALIGNMENT));
@@ -183,7 +190,7 @@ impl<'m, M: Meter> Hand<'m, M> {
     #[inline(always)]
     unsafe fn read(&mut self, word: *mut u64) {
         // SAFETY: the caller's promise.
-        let read = unsafe { black_box(word).read_unaligned() };
+        let read = unsafe { opaque(word).read_unaligned() };
         self.digest = mix(self.digest, read);
     }
 }

@@ -5,11 +5,10 @@
 //! below 1 KiB, most bytes above, and lifetimes that depend on the size. The
 //! distributions are in `fleet`, with their source. By Little's law an object of a
 //! size lives as long as there are live objects of it for each that is requested
-//! in a second; lifetimes are exponential. So at each step there is a birth, of a
-//! size by its rate, or a death, of an object by its rate: as often the one as the
-//! other once the heap has the size that it keeps. Not modelled: blocks freed by
-//! other threads, bursts, alignment, `realloc`. Sizes above an eighth of the heap
-//! are left out.
+//! in a second; lifetimes are exponential. So at each step an object dies, of those
+//! of a size by their rate, and one is born, of a size by its rate. Not modelled:
+//! heaps that grow and shrink, blocks freed by other threads, bursts, alignment,
+//! `realloc`. Sizes above an eighth of the heap are left out.
 
 use std::io;
 
@@ -22,26 +21,25 @@ use super::{Driver, scaled};
 
 /// Live bytes that the heap is scaled to.
 const HEAP: f64 = (24 << 20) as f64;
-/// Births and deaths at scale 1.
-const STEPS: u64 = 500_000;
+/// Deaths, each followed by a birth, at scale 1.
+const STEPS: u64 = 250_000;
 
-/// A birth in a bin, or the death of one of its objects.
+/// A death and a birth.
 #[derive(Debug, Clone, Copy)]
 struct Step {
-    bin: u16,
-    born: bool,
-    /// Which of the bin's live objects dies.
-    index: u32,
+    /// Whose block dies, and who gets the new one.
+    slot: u32,
+    size: u32,
 }
 
+/// Drawn beforehand, so that nothing but the requests is left to be done.
 #[derive(Debug)]
 pub(super) struct Service {
     seed: u64,
-    /// What is live before the first step.
-    begin: [u32; BINS],
-    /// Drawn beforehand, so that nothing but the requests is left to be done.
+    /// Of the blocks that are live before the first step.
+    sizes: Table<u32>,
     steps: Table<Step>,
-    live: Vec<Table<Block>>,
+    blocks: Table<Block>,
 }
 
 /// First size of a bin.
@@ -54,8 +52,19 @@ fn draw(bin: usize, random: &mut Random) -> usize {
     least(bin) + random.below(least(bin + 1) - least(bin))
 }
 
-impl Service {
-    pub(super) fn new(seed: u64, scale: f64, profile: usize) -> io::Result<Service> {
+/// What a profile comes to, bin by bin.
+struct Rates {
+    /// Live objects at the beginning.
+    begin: [u32; BINS],
+    /// Births, of whatever unit of time.
+    births: [f64; BINS],
+    /// Deaths of each object in it: as many as are born die, when there are as many
+    /// as at the beginning.
+    deaths: [f64; BINS],
+}
+
+impl Rates {
+    fn of(profile: usize) -> Rates {
         let profile = &PROFILES[profile];
         let mean = |bin: usize| (least(bin) + least(bin + 1) - 1) as f64 / 2.0;
         let fits = |bin: &usize| mean(*bin) <= HEAP / 8.0;
@@ -70,97 +79,106 @@ impl Service {
             true => f64::from(profile.requests[bin]),
             false => 0.0,
         });
-        let begin = expected.map(|count| count.round() as u32);
-        let mut most = begin;
-        let steps = draw_steps(seed, scaled(STEPS, scale), &births, &expected, &mut most)?;
-        let live = most.iter().map(|&most| Table::new(most.max(1) as usize));
-        Ok(Service { seed, begin, steps, live: live.collect::<io::Result<_>>()? })
+        Rates {
+            begin: expected.map(|count| count.round() as u32),
+            births,
+            deaths: std::array::from_fn(|bin| births[bin] / expected[bin].max(1e-9)),
+        }
+    }
+
+    /// Draws the bins of `count` deaths and births.
+    fn draw(&self, count: u64, random: &mut Random) -> io::Result<Table<(u16, u16)>> {
+        let mut live = self.begin;
+        let mut bins = Table::new(count as usize)?;
+        for _ in 0..count {
+            let dying = one_of(random, |bin| f64::from(live[bin]) * self.deaths[bin]);
+            live[dying] -= 1;
+            let born = one_of(random, |bin| self.births[bin]);
+            live[born] += 1;
+            bins.push((dying as u16, born as u16));
+        }
+        Ok(bins)
     }
 }
 
-/// Draws the births and deaths; `most` holds what is live at the beginning, and in
-/// the end the most that ever was.
-fn draw_steps(
-    seed: u64,
-    count: u64,
-    births: &[f64; BINS],
-    expected: &[f64; BINS],
-    most: &mut [u32; BINS],
-) -> io::Result<Table<Step>> {
-    let mut random = Random::new(seed, 1);
-    let mut unit = || (random.next() >> 11) as f64 / (1_u64 << 53) as f64;
-    let mut live = *most;
-    let born: f64 = births.iter().sum();
-    // The death rate of an object of each bin: as many as are born die, when there
-    // are as many as expected.
-    let rate: [f64; BINS] = std::array::from_fn(|bin| births[bin] / expected[bin].max(1e-9));
-    let mut steps = Table::new(count as usize)?;
-    for _ in 0..count {
-        let dying = |bin: usize| f64::from(live[bin]) * rate[bin];
-        let deaths: f64 = (0..BINS).map(dying).sum();
-        let mut at = unit() * (born + deaths);
-        let is_born = at < born;
-        let weight = |bin: usize| if is_born { births[bin] } else { dying(bin) };
-        if !is_born {
-            at -= born;
+/// A bin, each as likely as its weight says.
+fn one_of(random: &mut Random, weight: impl Fn(usize) -> f64) -> usize {
+    let unit = (random.next() >> 11) as f64 / (1_u64 << 53) as f64;
+    let mut at = unit * (0..BINS).map(&weight).sum::<f64>();
+    // The bin that the rest falls into; the last that can be, if rounding errs.
+    let mut found = 0;
+    for bin in (0..BINS).filter(|&bin| weight(bin) > 0.0) {
+        found = bin;
+        if at < weight(bin) {
+            break;
         }
-        // The bin that the rest falls into; the last that can be, if rounding errs.
-        let mut bin = 0;
-        for candidate in (0..BINS).filter(|&bin| weight(bin) > 0.0) {
-            bin = candidate;
-            if at < weight(bin) {
-                break;
-            }
-            at -= weight(bin);
-        }
-        let index = (unit() * f64::from(live[bin])) as u32;
-        match is_born {
-            true => live[bin] += 1,
-            false => live[bin] -= 1,
-        }
-        most[bin] = most[bin].max(live[bin]);
-        steps.push(Step { bin: bin as u16, born: is_born, index });
+        at -= weight(bin);
     }
-    Ok(steps)
+    found
+}
+
+impl Service {
+    pub(super) fn new(seed: u64, scale: f64, profile: usize) -> io::Result<Service> {
+        let rates = Rates::of(profile);
+        let mut random = Random::new(seed, 1);
+        let bins = rates.draw(scaled(STEPS, scale), &mut random)?;
+        let mut most = rates.begin;
+        let mut live = most;
+        for &(dying, born) in bins.iter() {
+            live[dying as usize] -= 1;
+            live[born as usize] += 1;
+            most[born as usize] = most[born as usize].max(live[born as usize]);
+        }
+        // Which slots hold an object of the bin.
+        let mut slots = most
+            .iter()
+            .map(|&most| Table::new(most.max(1) as usize))
+            .collect::<io::Result<Vec<Table<u32>>>>()?;
+        let count: u32 = rates.begin.iter().sum();
+        let mut sizes = Table::new(count as usize)?;
+        // One of each bin in turn, so that sizes are mixed from the beginning.
+        let mut left = rates.begin;
+        while left.iter().any(|&left| left > 0) {
+            for (bin, left) in left.iter_mut().enumerate().filter(|(_, left)| **left > 0) {
+                *left -= 1;
+                slots[bin].push(sizes.len() as u32);
+                sizes.push(draw(bin, &mut random) as u32);
+            }
+        }
+        let mut steps = Table::new(bins.len())?;
+        for &(dying, born) in bins.iter() {
+            let dying = &mut slots[dying as usize];
+            let slot = dying.swap_remove(random.below(dying.len()));
+            slots[born as usize].push(slot);
+            steps.push(Step { slot, size: draw(born as usize, &mut random) as u32 });
+        }
+        Ok(Service { seed, sizes, steps, blocks: Table::new(count as usize)? })
+    }
 }
 
 impl Driver for Service {
     fn operations(&self) -> u64 {
-        let begin: u64 = self.begin.iter().map(|&count| u64::from(count)).sum();
-        2 * (begin + self.steps.iter().filter(|step| step.born).count() as u64)
+        2 * (self.sizes.len() + self.steps.len()) as u64
     }
 
     fn table_bytes(&self) -> usize {
-        self.steps.bytes() + self.live.iter().map(Table::bytes).sum::<usize>()
+        self.sizes.bytes() + self.steps.bytes() + self.blocks.bytes()
     }
 
     fn run<M: Meter>(&mut self, meter: &mut M) -> u64 {
         let mut random = Random::new(self.seed, 0);
         let mut hand = Hand::new(meter);
-        let mut bear = |hand: &mut Hand<'_, M>, bin: usize| {
-            let size = draw(bin, &mut random);
-            hand.allocate_touched(size, random.next(), OS_PAGE)
-        };
-        self.live.iter_mut().for_each(Table::clear);
-        // One of each bin in turn, so that sizes are mixed from the beginning.
-        let mut left = self.begin;
-        while left.iter().any(|&left| left > 0) {
-            for (bin, left) in left.iter_mut().enumerate().filter(|(_, left)| **left > 0) {
-                *left -= 1;
-                self.live[bin].push(bear(&mut hand, bin));
-            }
+        self.blocks.clear();
+        for &size in self.sizes.iter() {
+            self.blocks.push(hand.allocate_touched(size as usize, random.next(), OS_PAGE));
         }
         for step in self.steps.iter() {
-            let (bin, live) = (step.bin as usize, &mut self.live[step.bin as usize]);
-            match step.born {
-                true => live.push(bear(&mut hand, bin)),
-                false => hand.free(live.swap_remove(step.index as usize)),
-            }
+            let slot = &mut self.blocks[step.slot as usize];
+            hand.free(*slot);
+            *slot = hand.allocate_touched(step.size as usize, random.next(), OS_PAGE);
         }
-        for live in &self.live {
-            for &block in live.iter() {
-                hand.free(block);
-            }
+        for &block in self.blocks.iter() {
+            hand.free(block);
         }
         hand.digest()
     }
@@ -192,14 +210,22 @@ mod tests {
 
     #[test]
     fn the_heap_keeps_its_size_and_requests_their_shares() {
-        let service = Service::new(1, 0.2, 0).expect("maps");
-        let births = service.steps.iter().filter(|step| step.born).count();
-        let steps = service.steps.len();
-        assert!(births.abs_diff(steps / 2) * 50 < steps, "{births} of {steps}");
-        let of_bin = |bin: u16| service.steps.iter().filter(|s| s.born && s.bin == bin).count();
+        let service = Service::new(1, 0.4, 0).expect("maps");
+        let mut live: Vec<usize> = service.sizes.iter().map(|&size| size as usize).collect();
+        let before: usize = live.iter().sum();
+        assert!((before as f64 / HEAP - 1.0).abs() < 0.05, "{before}");
+        for step in service.steps.iter() {
+            live[step.slot as usize] = step.size as usize;
+        }
+        let after: usize = live.iter().sum();
+        assert!((after as f64 / before as f64 - 1.0).abs() < 0.2, "{before}, {after}");
+        let of_bin = |bin| {
+            let sizes = least(bin)..least(bin + 1);
+            service.steps.iter().filter(|step| sizes.contains(&(step.size as usize))).count()
+        };
         for (bin, &share) in PROFILES[0].requests.iter().enumerate().filter(|(_, s)| **s > 50_000) {
-            let expected = births as f64 * f64::from(share) * 1e-6;
-            let got = of_bin(bin as u16) as f64;
+            let expected = service.steps.len() as f64 * f64::from(share) * 1e-6;
+            let got = of_bin(bin) as f64;
             assert!((got - expected).abs() < 0.1 * expected, "bin {bin}: {got}, {expected}");
         }
     }

@@ -1,6 +1,5 @@
 //! The actions of one thread.
 
-use std::hint::black_box;
 use std::os::unix::fs::FileExt;
 use std::ptr;
 use std::sync::atomic::Ordering::Relaxed;
@@ -9,6 +8,7 @@ use super::script::{PartAt, UntouchedAt};
 use super::slot::{NOTHING, PARTLY, Slot};
 use super::stage::{Stage, give_up};
 use super::{Touch, clock, touch};
+use crate::opaque::opaque;
 use crate::synthetic::Observer;
 use crate::trace::untouched::LARGE;
 use crate::trace::{Action, Kind, decode_actions, decode_times};
@@ -200,7 +200,7 @@ impl<'s, 'o> Player<'s, 'o> {
                 }
                 Kind::Realloc => return self.resize::<TOUCH>(action),
                 Kind::Refused => {
-                    libc::free(black_box(libc::malloc(black_box(size as usize))));
+                    libc::free(opaque(libc::malloc(size as usize)));
                     return 0;
                 }
             }
@@ -212,7 +212,7 @@ impl<'s, 'o> Player<'s, 'o> {
     /// `block` is null or new, of the action's size.
     #[inline(always)]
     unsafe fn fresh<const TOUCH: u8>(&mut self, slot: &Slot, block: *mut u8, action: Action) {
-        let block = black_box(block);
+        let block = opaque(block);
         if block.is_null() {
             self.refused += u64::from(action.size() > 0);
             self.pass_over(action);
@@ -273,7 +273,7 @@ impl<'s, 'o> Player<'s, 'o> {
         };
         // SAFETY: a live block, or null; what is read back was written.
         unsafe {
-            let block: *mut u8 = black_box(libc::realloc(old.cast(), size as usize).cast());
+            let block: *mut u8 = opaque(libc::realloc(old.cast(), size as usize).cast());
             if block.is_null() {
                 if size == 0 {
                     to.put(NOTHING, size, action.given());
