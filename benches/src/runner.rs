@@ -11,6 +11,7 @@ use std::thread;
 use std::time::Instant;
 
 use brkpoint_reports::record::{Cell, Line, Metric, Pass, Role, Run, SCHEMA};
+use brkpoint_workloads::synthetic;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_pcg::Pcg64Mcg;
@@ -306,6 +307,11 @@ impl<'a> Running<'a> {
 
 /// The run of `cells` that begins now, on this machine.
 pub(crate) fn begun(id: String, cells: Vec<Cell>) -> Run {
+    let ours = |cell: &Cell| {
+        let plain = cell.workload.split(':').next()?;
+        Some((cell.workload.clone(), synthetic::find(plain)?.about.to_owned()))
+    };
+    let about = cells.iter().filter_map(ours).collect();
     Run {
         schema: SCHEMA,
         id,
@@ -313,6 +319,7 @@ pub(crate) fn begun(id: String, cells: Vec<Cell>) -> Run {
         started: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
         command_line: std::env::args_os().map(|arg| arg.to_string_lossy().into()).collect(),
         machine: machine::describe(),
+        about,
         cells,
         gate: None,
     }

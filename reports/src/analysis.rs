@@ -59,6 +59,8 @@ pub struct Arm {
 pub struct Workload {
     /// Its name, or the command.
     pub name: String,
+    /// What it does, if a run says so.
+    pub about: Option<String>,
     /// Its cells: the reference first, then its repeat, then the others as planned.
     pub cells: Vec<Measured>,
 }
@@ -135,7 +137,11 @@ pub(crate) fn group(records: &Records) -> Report {
         let measured = measure(cell, arm, samples, &checked, &reference, one_machine);
         match workloads.last_mut().filter(|w| w.name == cell.workload) {
             Some(workload) => workload.cells.push(measured),
-            None => workloads.push(Workload { name: cell.workload.clone(), cells: vec![measured] }),
+            None => {
+                let name = cell.workload.clone();
+                let about = records.runs.iter().find_map(|run| run.about.get(&name)).cloned();
+                workloads.push(Workload { name, about, cells: vec![measured] });
+            }
         }
     }
     without_those_of_the_control(&mut workloads, records);

@@ -49,6 +49,9 @@ pub struct Run {
     pub machine: Machine,
     /// The cells that were planned, in the order of the command line.
     pub cells: Vec<Cell>,
+    /// What the workloads do, in a line each, as far as it is known.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub about: BTreeMap<String, String>,
     /// What it is of a gate, if it is a part of one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gate: Option<Gating>,

@@ -17,8 +17,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use brkpoint_reports::Records;
-use brkpoint_reports::gate::{COUNTED, Gate, LOOKS, gate};
+use brkpoint_reports::gate::{COUNTED, Gate, gate};
 use brkpoint_reports::record::{Gating, Line, Margins, Pass, Stage};
+use brkpoint_reports::stats::LOOKS;
 use brkpoint_workloads::synthetic;
 
 pub use revision::{RevisionError, Scratch};

@@ -9,13 +9,14 @@
 
 use std::collections::BTreeSet;
 
-use super::rules::{COUNTED, LOOKS};
+use super::rules::COUNTED;
 use super::{Answer, Gate, gate};
 use crate::control::{CONTROL_FAULTS, CONTROL_TIME};
 use crate::judge::Verdict;
 use crate::quantity::Quantity;
 use crate::read::Records;
 use crate::record::{Gating, Margins, Metric, Pass, Role, Run, Sample, Stage};
+use crate::stats::LOOKS;
 
 /// What is planted into what is judged, on one workload of each batch.
 #[derive(Debug, Clone, Copy, PartialEq)]

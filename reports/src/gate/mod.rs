@@ -27,12 +27,12 @@ use crate::judge::Verdict;
 use crate::quantity::Quantity;
 use crate::read::Records;
 use crate::record::{Gating, Margins, Pass, Role, Stage};
-use crate::stats::{Estimate, median};
+use crate::stats::{Estimate, LOOKS, median};
 use crate::units;
 pub use apart::{DiffError, diff};
 pub use batches::{BEYOND, Batches, Plant, Tally, batches};
 pub(crate) use page::section;
-pub use rules::{APART, COUNTED, LOOKS, Levels};
+pub use rules::{APART, COUNTED, Levels};
 use rules::{Duel, decides};
 use samples::Samples;
 

@@ -6,9 +6,6 @@ use crate::quantity::Quantity;
 use crate::record::{Margins, Pass};
 use crate::stats::{CONFIDENCE, Estimate, Interval, median, paired_ratio, spread};
 
-/// Rounds after which it is looked which rows are decided; there are no other looks.
-pub const LOOKS: [u32; 6] = [12, 24, 48, 96, 192, 384];
-
 /// Counted processes of each arm, unless they vary: then each round has one.
 pub const COUNTED: u32 = 3;
 
@@ -112,6 +109,7 @@ impl Levels {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stats::LOOKS;
 
     fn exact(base: f64, new: f64) -> Verdict {
         let duel = Duel { base: vec![base; 6], new: vec![new; 3], pairs: Vec::new(), exact: true };

@@ -147,7 +147,11 @@ pub(super) fn section(out: &mut String, report: &Report) {
 
 /// All plots and figures of a workload.
 fn contents(report: &Report, at: usize, workload: &Workload) -> String {
-    let mut out = "<div class=\"panels\">\n".to_owned();
+    let mut out = String::new();
+    if let Some(about) = &workload.about {
+        put!(out, "<p class=\"about\">It does: {}.</p>", escape(about));
+    }
+    out.push_str("<div class=\"panels\">\n");
     let first = (report.workloads.len() > AT_ONCE).then_some(&SCATTER);
     for plot in first.into_iter().chain(&PLOTS) {
         figure(&mut out, report, (at, workload), plot);

@@ -2,7 +2,7 @@
 
 /// Pairs of samples after which it is looked whether all is decided. There are no
 /// other looks: an interval that is looked at again and again deceives ever more often.
-pub const LOOKS: [u32; 4] = [12, 24, 48, 96];
+pub const LOOKS: [u32; 6] = [12, 24, 48, 96, 192, 384];
 
 /// The confidence of each interval of several, so that the chance that any of them
 /// misses its truth is at most that of one interval of `confidence` (Bonferroni).
