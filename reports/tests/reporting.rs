@@ -465,6 +465,16 @@ fn the_page_escapes_everything_and_runs_nothing_but_its_own_script() {
 }
 
 #[test]
+fn the_page_says_what_a_workload_does_where_a_run_knows() {
+    let page = |workload| {
+        let cell = cell("glibc", workload, REFERENCE);
+        report(std::slice::from_ref(&cell), timed(&cell, &rounds(8, 1))).to_html()
+    };
+    assert!(page("pairs").contains("It does: one block &lt;at a time&gt;."));
+    assert!(!page("others").contains("It does"));
+}
+
+#[test]
 fn the_same_records_give_the_same_page() {
     let page = || analyse(&Records::from_lines(fixture::rich())).to_html();
     assert_eq!(page(), page());
