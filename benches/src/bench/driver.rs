@@ -1,6 +1,7 @@
 //! What the drivers of our workloads take of the time that is measured: each
 //! workload on an allocator that does nothing.
 
+use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -16,6 +17,10 @@ use crate::worker::{self, Answer};
 /// else is the machine's.
 const PROCESSES: u32 = 7;
 const QUICK_PROCESSES: u32 = 1;
+
+/// Calls without a driver: the row's name, and how many pairs of them.
+const ALONE: &str = "calls alone";
+const PAIRS: u64 = 10_000_000;
 
 /// What a process takes on two idle cores, on average.
 const PROCESS_S: f64 = 0.06;
@@ -41,28 +46,36 @@ fn table(processes: u32) -> anyhow::Result<()> {
         all.len(),
         output::minutes(f64::from(processes) * all.len() as f64 * PROCESS_S),
     ));
-    output::print("The driver's own, in ns of CPU time for each call of the allocator\n")?;
-    for workload in all {
+    let least = |what: &str, arguments: Vec<OsString>| {
         let mut least = f64::INFINITY;
         for _ in 0..processes {
-            let answer = run(&nothing, workload)?;
-            least = least.min((answer.user_s + answer.sys_s).max(0.0) / answer.ops as f64);
+            let answer = run(&nothing, what, &arguments)?;
+            least = least.min((answer.user_s + answer.sys_s).max(0.0) / answer.ops as f64 * 1e9);
         }
-        output::print(&format!("{:<14} {:>8.2}\n", workload.name, least * 1e9))?;
+        anyhow::Ok(least)
+    };
+    output::print(
+        "ns of CPU time for each call of the allocator that does nothing, and what of it is the \
+         driver's own: beyond that of the calls alone\n",
+    )?;
+    let calls = least(ALONE, worker::calls_arguments(PAIRS))?;
+    output::print(&format!("{ALONE:<14} {calls:>8.2}\n"))?;
+    for workload in all {
+        let arguments = worker::run_arguments(workload.name, Pass::Time, 1, 1.0);
+        let all = least(workload.name, arguments)?;
+        output::print(&format!("{:<14} {all:>8.2} {:>8.2}\n", workload.name, all - calls))?;
     }
     Ok(())
 }
 
-fn run(nothing: &Path, workload: &Workload) -> anyhow::Result<Answer> {
-    let arguments = worker::run_arguments(workload.name, Pass::Time, 1, 1.0);
+fn run(nothing: &Path, what: &str, arguments: &[OsString]) -> anyhow::Result<Answer> {
     let output = std::process::Command::new(nothing)
         .args(arguments)
         .output()
         .with_context(|| format!("cannot start {}", nothing.display()))?;
     ensure!(
         output.status.success(),
-        "{}: {}: {}",
-        workload.name,
+        "{what}: {}: {}",
         output.status,
         String::from_utf8_lossy(&output.stderr).trim()
     );

@@ -7,6 +7,8 @@
 //! - `worker replay FILE --pass time|counts|memory --process N --touch none|recorded|pages|all
 //!   --gaps on|off` does so for a trace, ahead of `main`, before anything has been
 //!   allocated
+//! - `worker calls PAIRS --pass P` does so for pairs of malloc and free alone, beyond
+//!   which all is a workload's driver
 //! - `worker touch PAGES --pass P` does so for a run of fresh OS pages: the
 //!   control whose faults are known beforehand
 //! - `worker probe [SYMBOL]...` prints an [`Identity`]: which objects answer for
@@ -53,6 +55,8 @@ pub use replay::replay_ahead_of_main;
 
 /// The first argument that makes this program a worker.
 pub const VERB: &str = "worker";
+/// What follows it to make calls and nothing else.
+const CALLS: &str = "calls";
 
 /// The arguments of this program that make it run workload `name` under the
 /// instrument of `pass`.
@@ -61,6 +65,13 @@ pub fn run_arguments(name: &str, pass: Pass, seed: u64, scale: f64) -> Vec<OsStr
     let mut arguments = Vec::from(words);
     arguments.extend([seed.to_string(), "--scale".into(), scale.to_string()].map(OsString::from));
     arguments
+}
+
+/// The arguments of this program that make it call the allocator, in so many pairs,
+/// and do nothing else.
+pub fn calls_arguments(pairs: u64) -> Vec<OsString> {
+    let words = [VERB, CALLS, &pairs.to_string(), "--pass", Pass::Time.name()];
+    words.map(OsString::from).into()
 }
 
 /// The arguments of this program that make it replay a trace under the instrument
@@ -173,8 +184,12 @@ fn dispatch(arguments: impl Iterator<Item = OsString>) -> Result<(), String> {
     let mut words = arguments
         .map(|word| word.into_string().map_err(|word| format!("{} is not UTF-8", word.display())));
     let mut word = |what: &str| words.next().unwrap_or_else(|| Err(format!("{what} is missing")));
-    match word("run, replay, touch, probe or check")?.as_str() {
+    match word("run, replay, touch, calls, probe or check")?.as_str() {
         "check" => check::print(&check::run(&word("a chapter")?)?),
+        CALLS => {
+            let pairs = number(&word("the number of pairs")?)?;
+            print(&measure(Options::parse(words)?.pass, &mut Calls { pairs })?)
+        }
         "probe" => print(&Identity::of_this_process(&words.collect::<Result<Vec<_>, _>>()?)),
         "touch" => {
             let pages = number(&word("the number of pages")?)?;
@@ -199,7 +214,7 @@ fn dispatch(arguments: impl Iterator<Item = OsString>) -> Result<(), String> {
             }
             None => "a trace is replayed ahead of main".to_owned(),
         }),
-        other => Err(format!("{other:?} is none of run, replay, touch, probe, check")),
+        other => Err(format!("{other:?} is none of run, replay, touch, calls, probe, check")),
     }
 }
 
@@ -315,6 +330,33 @@ impl Work for Burdened {
 
     fn run_observed(&mut self, observer: &mut dyn Observer) -> Outcome {
         self.prepared.run_observed(observer)
+    }
+}
+
+/// Pairs of malloc and free, and nothing else.
+struct Calls {
+    pairs: u64,
+}
+
+impl Work for Calls {
+    fn operations(&self) -> u64 {
+        2 * self.pairs
+    }
+
+    fn table_bytes(&self) -> usize {
+        0
+    }
+
+    fn run(&mut self) -> Outcome {
+        synthetic::calls_alone(self.pairs);
+        Outcome { digest: 0, operations: self.operations() }
+    }
+
+    /// What it does at a time is not watched.
+    fn run_observed(&mut self, observer: &mut dyn Observer) -> Outcome {
+        let outcome = self.run();
+        observer.after(outcome.operations, 0);
+        outcome
     }
 }
 

@@ -195,6 +195,23 @@ impl<'m, M: Meter> Hand<'m, M> {
     }
 }
 
+/// Allocates a block and frees it, so many times, and nothing else: what a driver takes
+/// beyond these calls is its own.
+pub fn calls_alone(pairs: u64) {
+    for _ in 0..pairs {
+        let layout = layout(64, ALIGNMENT);
+        // SAFETY: the size is not zero, and the block is given back under its layout,
+        // unless there is none.
+        unsafe {
+            let start = opaque(alloc(layout));
+            if start.is_null() {
+                handle_alloc_error(layout);
+            }
+            dealloc(start, layout);
+        }
+    }
+}
+
 /// Adds `word` to `digest`; the order matters.
 #[inline(always)]
 pub(super) fn mix(digest: u64, word: u64) -> u64 {

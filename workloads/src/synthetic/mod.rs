@@ -58,6 +58,7 @@ mod xmalloc;
 use std::sync::{Mutex, MutexGuard};
 use std::{fmt, io};
 
+pub use hand::calls_alone;
 pub use latency::{Clock, Latencies, Quantiles};
 pub use ledger::{Ledger, Live, UsableSize};
 use meter::{Clocked, Meter, Nobody, Sums, Told};
