@@ -1,24 +1,25 @@
 //! Threads that have nothing to do with each other: each replaces random blocks of
 //! a small working set of its own, of sizes that are rarer the larger they are.
 //!
-//! It provokes contention where none is needed: two threads that share no block
-//! should not notice each other. The probability of a size falls with its square,
+//! It provokes contention where none is needed: threads that share no block should
+//! not notice each other. The probability of a size falls with its square,
 //! as *bench-malloc-thread* of glibc has it, from 8 bytes to 32 KiB.
 
 use std::io;
 use std::sync::Mutex;
 use std::thread;
 
+use super::beside::beside;
 use super::hand::{Block, Hand, mix};
 use super::meter::Meter;
 use super::random::{Random, Sizes};
 use super::table::Table;
-use super::{Driver, locked, scaled};
+use super::{Driver, Parameters, locked, scaled};
 
 /// Live blocks of a thread, as in glibc's.
 const SLOTS: usize = 1024;
-/// Replacements of all threads at scale 1.
-const REPLACEMENTS: u64 = 1_000_000;
+/// Replacements of a thread at scale 1.
+const REPLACEMENTS: u64 = 500_000;
 const SIZES: Sizes = Sizes::Pareto(8, 12);
 
 #[derive(Debug)]
@@ -29,10 +30,9 @@ pub(super) struct Apart {
 }
 
 impl Apart {
-    pub(super) fn new(seed: u64, scale: f64, threads: usize) -> io::Result<Apart> {
-        let sets = (0..threads).map(|_| Ok(Mutex::new(Table::new(SLOTS)?)));
-        let replacements = scaled(REPLACEMENTS / threads as u64, scale);
-        Ok(Apart { seed, replacements, sets: sets.collect::<io::Result<_>>()? })
+    pub(super) fn new(Parameters { seed, scale, threads }: Parameters) -> io::Result<Apart> {
+        let sets = Table::several(threads, SLOTS)?;
+        Ok(Apart { seed, replacements: scaled(REPLACEMENTS, scale), sets })
     }
 
     fn live<M: Meter>(&self, number: usize, meter: &mut M) -> u64 {
@@ -69,15 +69,9 @@ impl Driver for Apart {
     fn run<M: Meter>(&mut self, meter: &mut M) -> u64 {
         let this = &*self;
         thread::scope(|scope| {
-            let others: Vec<_> = (1..this.sets.len())
-                .map(|number| {
-                    let mut remote = meter.remote();
-                    scope.spawn(move || this.live(number, &mut remote))
-                })
-                .collect();
-            let own = this.live(0, meter);
-            let digests = others.into_iter().map(|t| t.join().expect("a thread that cannot panic"));
-            digests.fold(own, mix)
+            let start =
+                |number, mut remote: M::Remote| scope.spawn(move || this.live(number, &mut remote));
+            beside(meter, this.sets.len() - 1, mix, &start, |meter| this.live(0, meter))
         })
     }
 }

@@ -1,24 +1,25 @@
-//! False sharing: two threads allocate blocks of 16 bytes, write each hundreds of
+//! False sharing: threads allocate blocks of 16 bytes, write each hundreds of
 //! times, and free it.
 //!
-//! It provokes an allocator to put blocks of two threads into one cache line,
+//! It provokes an allocator to put blocks of several threads into one cache line,
 //! which then travels between processors at every write: actively, by handing
-//! out neighbours to both (*cache-thrash*), or passively, since each thread first
-//! frees a block that lay beside the other's, and gets it back (*cache-scratch*).
+//! out neighbours to them (*cache-thrash*), or passively, since each thread first
+//! frees a block that lay beside another's, and gets it back (*cache-scratch*).
 //! It costs next to no allocator time, and on one processor shows nothing. After
 //! Berger, McKinley, Blumofe and Wilson, *Hoard: A Scalable Memory Allocator for
 //! Multithreaded Applications* (ASPLOS 2000).
 
 use std::io;
-use std::sync::Barrier;
+use std::sync::{Barrier, Mutex};
 use std::thread;
 
+use super::beside::beside;
 use super::hand::{Block, Hand, mix};
 use super::meter::Meter;
 use super::random::Random;
-use super::{Driver, scaled};
+use super::table::Table;
+use super::{Driver, Parameters, locked, scaled};
 
-const THREADS: usize = 2;
 const SIZE: usize = 16;
 /// Writes to a block while it lives.
 const WRITES: u64 = 500;
@@ -28,25 +29,24 @@ const BLOCKS: u64 = 10_000;
 #[derive(Debug)]
 pub(super) struct FalseSharing {
     seed: u64,
+    threads: usize,
     blocks: u64,
-    passive: bool,
+    /// Of each thread the block that it begins with, if each has one.
+    given: Option<Mutex<Table<Block>>>,
 }
 
 impl FalseSharing {
-    /// `passive`: each thread begins with a neighbour of the other's block.
-    pub(super) fn new(seed: u64, scale: f64, passive: bool) -> io::Result<FalseSharing> {
-        Ok(FalseSharing { seed, blocks: scaled(BLOCKS, scale), passive })
+    /// `passive`: each thread begins with a neighbour of another's block.
+    pub(super) fn new(parameters: Parameters, passive: bool) -> io::Result<FalseSharing> {
+        let Parameters { seed, scale, threads } = parameters;
+        let given = passive.then(|| Table::new(threads)).transpose()?.map(Mutex::new);
+        Ok(FalseSharing { seed, threads, blocks: scaled(BLOCKS, scale), given })
     }
 
-    fn write<M: Meter>(
-        &self,
-        number: usize,
-        given: Option<Block>,
-        barrier: &Barrier,
-        meter: &mut M,
-    ) -> u64 {
+    fn write<M: Meter>(&self, number: usize, barrier: &Barrier, meter: &mut M) -> u64 {
         let mut random = Random::new(self.seed, number as u64);
         let mut hand = Hand::new(meter);
+        let given = self.given.as_ref().map(|given| locked(given)[number]);
         barrier.wait();
         if let Some(block) = given {
             hand.free(block);
@@ -64,25 +64,25 @@ impl FalseSharing {
 
 impl Driver for FalseSharing {
     fn operations(&self) -> u64 {
-        2 * THREADS as u64 * (self.blocks + u64::from(self.passive))
+        2 * self.threads as u64 * (self.blocks + u64::from(self.given.is_some()))
     }
 
     fn table_bytes(&self) -> usize {
-        0
+        self.given.as_ref().map_or(0, |given| locked(given).bytes())
     }
 
     fn run<M: Meter>(&mut self, meter: &mut M) -> u64 {
-        let barrier = Barrier::new(THREADS);
-        let (this, barrier) = (&*self, &barrier);
-        let given: [Option<Block>; THREADS] = {
-            let mut hand = Hand::new(meter);
-            std::array::from_fn(|at| this.passive.then(|| hand.allocate(SIZE, at as u64)))
-        };
+        if let Some(given) = &self.given {
+            let (mut given, mut hand) = (locked(given), Hand::new(meter));
+            given.clear();
+            (0..self.threads).for_each(|number| given.push(hand.allocate(SIZE, number as u64)));
+        }
+        let (this, barrier) = (&*self, &Barrier::new(self.threads));
         thread::scope(|scope| {
-            let (mut remote, [own, others]) = (meter.remote(), given);
-            let other = scope.spawn(move || this.write(1, others, barrier, &mut remote));
-            let own = this.write(0, own, barrier, meter);
-            mix(own, other.join().expect("a thread that cannot panic"))
+            let start = |number, mut remote: M::Remote| {
+                scope.spawn(move || this.write(number, barrier, &mut remote))
+            };
+            beside(meter, this.threads - 1, mix, &start, |meter| this.write(0, barrier, meter))
         })
     }
 }

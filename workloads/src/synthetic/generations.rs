@@ -2,8 +2,8 @@
 //! were allocated, half in the reverse order, while the next burst is under way.
 //!
 //! It provokes free lists that grow long in one order and are used up in
-//! another, over all small sizes at once. With two threads each frees the
-//! generation of the other, and now and then there is a block of 168 KB, which
+//! another, over all small sizes at once. Of several threads each frees the
+//! generation of the next; and now and then there may be a block of 168 KB, which
 //! lies beyond glibc's initial mmap threshold. As *sh6bench* and *sh8bench*
 //! (MicroQuill, *SmartHeap*), from what is told of their behaviour.
 
@@ -11,24 +11,36 @@ use std::io;
 use std::sync::{Barrier, Mutex};
 use std::thread;
 
+use super::beside::beside;
 use super::hand::{Block, Hand, mix};
 use super::meter::Meter;
 use super::random::{Random, Sizes};
 use super::table::Table;
-use super::{Driver, locked, scaled};
+use super::{Driver, Parameters, locked, scaled};
 
 /// Blocks of a burst.
 const BLOCKS: usize = 2_000;
-/// Bursts of all threads at scale 1.
-const BURSTS: u64 = 400;
 const SIZES: Sizes = Sizes::Pareto(16, 6);
-/// One block in so many is large, where there are several threads.
+/// One block in so many is large, where some are.
 const LARGE_ONE_IN: usize = 8_000;
 const LARGE: usize = 168_000;
+
+/// What the two benchmarks differ in beside their threads.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Kind {
+    /// Bursts of a thread at scale 1.
+    bursts: u64,
+    /// Whether some blocks are large.
+    large: bool,
+}
+
+pub(super) const SH6BENCH: Kind = Kind { bursts: 400, large: false };
+pub(super) const SH8BENCH: Kind = Kind { bursts: 200, large: true };
 
 #[derive(Debug)]
 pub(super) struct Generations {
     seed: u64,
+    kind: Kind,
     bursts: u64,
     /// Of each thread the generation that lives.
     living: Vec<Mutex<Table<Block>>>,
@@ -36,11 +48,10 @@ pub(super) struct Generations {
 }
 
 impl Generations {
-    pub(super) fn new(seed: u64, scale: f64, threads: usize) -> io::Result<Generations> {
-        let tables = || (0..threads).map(|_| Ok(Mutex::new(Table::new(BLOCKS)?))).collect();
-        let bursts = scaled(BURSTS / threads as u64, scale);
-        let (living, fresh): (io::Result<_>, io::Result<_>) = (tables(), tables());
-        Ok(Generations { seed, bursts, living: living?, fresh: fresh? })
+    pub(super) fn new(parameters: Parameters, kind: Kind) -> io::Result<Generations> {
+        let Parameters { seed, scale, threads } = parameters;
+        let (living, fresh) = (Table::several(threads, BLOCKS)?, Table::several(threads, BLOCKS)?);
+        Ok(Generations { seed, kind, bursts: scaled(kind.bursts, scale), living, fresh })
     }
 
     fn threads(&self) -> usize {
@@ -55,7 +66,7 @@ impl Generations {
             let mut fresh = locked(&self.fresh[number]);
             fresh.clear();
             for at in 0..BLOCKS {
-                let large = self.threads() > 1 && random.below(LARGE_ONE_IN) == 0;
+                let large = self.kind.large && random.below(LARGE_ONE_IN) == 0;
                 let size = if large { LARGE } else { SIZES.draw(&mut random) };
                 fresh.push(hand.allocate(size, random.next()));
                 // One half forwards, from its beginning; the other from its end.
@@ -92,18 +103,12 @@ impl Driver for Generations {
 
     fn run<M: Meter>(&mut self, meter: &mut M) -> u64 {
         self.living.iter().for_each(|blocks| locked(blocks).clear());
-        let barrier = Barrier::new(self.threads());
-        let (this, barrier) = (&*self, &barrier);
+        let (this, barrier) = (&*self, &Barrier::new(self.threads()));
         thread::scope(|scope| {
-            let others: Vec<_> = (1..this.threads())
-                .map(|number| {
-                    let mut remote = meter.remote();
-                    scope.spawn(move || this.live(number, barrier, &mut remote))
-                })
-                .collect();
-            let own = this.live(0, barrier, meter);
-            let digests = others.into_iter().map(|t| t.join().expect("a thread that cannot panic"));
-            digests.fold(own, mix)
+            let start = |number, mut remote: M::Remote| {
+                scope.spawn(move || this.live(number, barrier, &mut remote))
+            };
+            beside(meter, this.threads() - 1, mix, &start, |meter| this.live(0, barrier, meter))
         })
     }
 }

@@ -1,5 +1,5 @@
 //! A producer allocates, a consumer frees: every block crosses threads, and
-//! always in the same direction.
+//! always in the same direction. There may be several such pairs.
 //!
 //! It provokes the one-way stream: what the consumer frees must find its way
 //! back to the producer, or the heap grows without bound. As `xmalloc-test`
@@ -11,16 +11,17 @@ use std::io;
 use std::sync::{Condvar, Mutex};
 use std::thread;
 
-use super::hand::{Block, Hand};
+use super::beside::beside;
+use super::hand::{Block, Hand, mix};
 use super::meter::Meter;
 use super::random::{Random, Sizes};
 use super::table::Table;
-use super::{Driver, locked, scaled};
+use super::{Driver, Parameters, locked, scaled};
 
-/// Blocks of a batch, and batches that are under way at most.
+/// Blocks of a batch, and batches that are under way at most in a pair.
 const BATCH: usize = 1_000;
 const DEPTH: usize = 4;
-/// Batches at scale 1.
+/// Batches of a pair at scale 1.
 const BATCHES: u64 = 1_200;
 const SIZES: Sizes = Sizes::Doublings(16, 5);
 
@@ -28,75 +29,89 @@ const SIZES: Sizes = Sizes::Doublings(16, 5);
 pub(super) struct Handoff {
     seed: u64,
     batches: u64,
+    pairs: Vec<Pair>,
+}
+
+/// What a producer and its consumer share.
+#[derive(Debug)]
+struct Pair {
     /// A ring; `filled` and `emptied` say whose turn each is.
-    ring: [Mutex<Table<Block>>; DEPTH],
+    ring: Vec<Mutex<Table<Block>>>,
     filled: Semaphore,
     emptied: Semaphore,
 }
 
 impl Handoff {
-    pub(super) fn new(seed: u64, scale: f64) -> io::Result<Handoff> {
-        let mut ring = Vec::new();
-        for _ in 0..DEPTH {
-            ring.push(Mutex::new(Table::new(BATCH)?));
-        }
-        Ok(Handoff {
-            seed,
-            batches: scaled(BATCHES, scale),
-            ring: ring.try_into().expect("DEPTH of them"),
-            filled: Semaphore::new(0),
-            emptied: Semaphore::new(DEPTH),
-        })
+    /// As many producers, and as many consumers, as the parameters say threads.
+    pub(super) fn new(Parameters { seed, scale, threads }: Parameters) -> io::Result<Handoff> {
+        let pair = |_| {
+            Ok(Pair {
+                ring: Table::several(DEPTH, BATCH)?,
+                filled: Semaphore::new(0),
+                emptied: Semaphore::new(DEPTH),
+            })
+        };
+        let pairs = (0..threads).map(pair).collect::<io::Result<_>>()?;
+        Ok(Handoff { seed, batches: scaled(BATCHES, scale), pairs })
     }
 
-    fn batch(&self, number: u64) -> &Mutex<Table<Block>> {
-        &self.ring[number as usize % DEPTH]
-    }
-
-    fn produce<M: Meter>(&self, meter: &mut M) {
-        let mut random = Random::new(self.seed, 0);
+    fn produce<M: Meter>(&self, pair: usize, meter: &mut M) {
+        let mut random = Random::new(self.seed, pair as u64);
         let mut hand = Hand::new(meter);
+        let pair = &self.pairs[pair];
         for number in 0..self.batches {
-            self.emptied.take();
-            let mut blocks = locked(self.batch(number));
+            pair.emptied.take();
+            let mut blocks = locked(pair.batch(number));
             blocks.clear();
             for _ in 0..BATCH {
                 let size = SIZES.draw(&mut random);
                 blocks.push(hand.allocate(size, random.next()));
             }
             drop(blocks);
-            self.filled.give();
+            pair.filled.give();
         }
     }
 
-    fn consume<M: Meter>(&self, meter: &mut M) -> u64 {
+    fn consume<M: Meter>(&self, pair: usize, meter: &mut M) -> u64 {
         let mut hand = Hand::new(meter);
+        let pair = &self.pairs[pair];
         for number in 0..self.batches {
-            self.filled.take();
-            for &block in locked(self.batch(number)).iter() {
+            pair.filled.take();
+            for &block in locked(pair.batch(number)).iter() {
                 hand.free(block);
             }
-            self.emptied.give();
+            pair.emptied.give();
         }
         hand.digest()
     }
 }
 
+impl Pair {
+    fn batch(&self, number: u64) -> &Mutex<Table<Block>> {
+        &self.ring[number as usize % DEPTH]
+    }
+}
+
 impl Driver for Handoff {
     fn operations(&self) -> u64 {
-        2 * self.batches * BATCH as u64
+        2 * self.pairs.len() as u64 * self.batches * BATCH as u64
     }
 
     fn table_bytes(&self) -> usize {
-        self.ring.iter().map(|blocks| locked(blocks).bytes()).sum()
+        let tables = self.pairs.iter().flat_map(|pair| &pair.ring);
+        tables.map(|blocks| locked(blocks).bytes()).sum()
     }
 
     fn run<M: Meter>(&mut self, meter: &mut M) -> u64 {
         let this = &*self;
         thread::scope(|scope| {
-            let mut remote = meter.remote();
-            scope.spawn(move || this.produce(&mut remote));
-            this.consume(meter)
+            for pair in 0..this.pairs.len() {
+                let mut remote = meter.remote();
+                scope.spawn(move || this.produce(pair, &mut remote));
+            }
+            let start =
+                |pair, mut remote: M::Remote| scope.spawn(move || this.consume(pair, &mut remote));
+            beside(meter, this.pairs.len() - 1, mix, &start, |meter| this.consume(0, meter))
         })
     }
 }

@@ -1,4 +1,4 @@
-//! A burst, then nothing: four threads each allocate and write some megabytes in
+//! A burst, then nothing: some threads each allocate and write some megabytes in
 //! every class of size, free it all, and sleep; at last each allocates and frees
 //! one block.
 //!
@@ -13,13 +13,13 @@ use std::sync::{Barrier, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use super::beside::beside;
 use super::hand::{Block, Hand, OS_PAGE, mix};
 use super::meter::Meter;
 use super::random::Random;
 use super::table::Table;
-use super::{Driver, locked};
+use super::{Driver, Parameters, locked};
 
-const THREADS: usize = 4;
 /// Sizes are these and 3/2 of them.
 const LEAST: usize = 16;
 const MOST: usize = 512 << 10;
@@ -33,7 +33,8 @@ const SLEEP: Duration = Duration::from_secs(12);
 pub(super) struct Idle {
     seed: u64,
     sleep: Duration,
-    blocks: [Mutex<Table<Block>>; THREADS],
+    /// One for each thread.
+    blocks: Vec<Mutex<Table<Block>>>,
 }
 
 /// The sizes, each with its number of blocks.
@@ -50,16 +51,9 @@ fn blocks() -> usize {
 }
 
 impl Idle {
-    pub(super) fn new(seed: u64, scale: f64) -> io::Result<Idle> {
-        let mut tables = Vec::new();
-        for _ in 0..THREADS {
-            tables.push(Mutex::new(Table::new(blocks())?));
-        }
-        Ok(Idle {
-            seed,
-            sleep: SLEEP.mul_f64(scale.min(1.0)),
-            blocks: tables.try_into().expect("THREADS of them"),
-        })
+    pub(super) fn new(Parameters { seed, scale, threads }: Parameters) -> io::Result<Idle> {
+        let sleep = SLEEP.mul_f64(scale.min(1.0));
+        Ok(Idle { seed, sleep, blocks: Table::several(threads, blocks())? })
     }
 
     /// What thread `number` does; thread 0 sleeps for all, and ends last.
@@ -99,7 +93,7 @@ impl Idle {
 
 impl Driver for Idle {
     fn operations(&self) -> u64 {
-        2 * THREADS as u64 * (blocks() as u64 + 1)
+        2 * self.blocks.len() as u64 * (blocks() as u64 + 1)
     }
 
     fn table_bytes(&self) -> usize {
@@ -107,18 +101,13 @@ impl Driver for Idle {
     }
 
     fn run<M: Meter>(&mut self, meter: &mut M) -> u64 {
-        let barrier = Barrier::new(THREADS);
-        let (this, barrier) = (&*self, &barrier);
+        let threads = self.blocks.len();
+        let (this, barrier) = (&*self, &Barrier::new(threads));
         thread::scope(|scope| {
-            let others: Vec<_> = (1..THREADS)
-                .map(|number| {
-                    let mut remote = meter.remote();
-                    scope.spawn(move || this.burst(number, barrier, &mut remote))
-                })
-                .collect();
-            let own = this.burst(0, barrier, meter);
-            let digests = others.into_iter().map(|t| t.join().expect("a thread that cannot panic"));
-            digests.fold(own, mix)
+            let start = |number, mut remote: M::Remote| {
+                scope.spawn(move || this.burst(number, barrier, &mut remote))
+            };
+            beside(meter, threads - 1, mix, &start, |meter| this.burst(0, barrier, meter))
         })
     }
 }

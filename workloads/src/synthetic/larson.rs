@@ -1,5 +1,5 @@
-//! Two threads replace blocks of two arrays, and swap the arrays now and then: a
-//! good part of what a thread frees was allocated by the other.
+//! Threads replace blocks of an array each, and pass the arrays on now and then: a
+//! good part of what a thread frees was allocated by another.
 //!
 //! It provokes cross-thread frees between threads that live on: an allocator
 //! that sends each block home pays for the way, one that keeps it lets memory
@@ -12,16 +12,16 @@ use std::io;
 use std::sync::{Barrier, Mutex};
 use std::thread;
 
+use super::beside::beside;
 use super::hand::{Block, Hand, mix};
 use super::meter::Meter;
 use super::random::{Random, Sizes};
 use super::table::Table;
-use super::{Driver, locked, scaled};
+use super::{Driver, Parameters, locked, scaled};
 
-const THREADS: usize = 2;
-/// Replacements of a thread before the arrays are swapped.
+/// Replacements of a thread before the arrays are passed on.
 const GENERATION: u64 = 20_000;
-/// Times that the arrays are swapped, at scale 1.
+/// Times that they are passed on, at scale 1.
 const GENERATIONS: u64 = 40;
 
 #[derive(Debug)]
@@ -30,13 +30,15 @@ pub(super) struct Larson {
     generations: u64,
     slots: usize,
     sizes: Sizes,
-    arrays: [Mutex<Table<Block>>; THREADS],
+    /// One for each thread.
+    arrays: Vec<Mutex<Table<Block>>>,
 }
 
 impl Larson {
     /// Each thread has so many blocks.
-    pub(super) fn new(seed: u64, scale: f64, slots: usize, sizes: Sizes) -> io::Result<Larson> {
-        let arrays = [Mutex::new(Table::new(slots)?), Mutex::new(Table::new(slots)?)];
+    pub(super) fn new(parameters: Parameters, slots: usize, sizes: Sizes) -> io::Result<Larson> {
+        let Parameters { seed, scale, threads } = parameters;
+        let arrays = Table::several(threads, slots)?;
         Ok(Larson { seed, generations: scaled(GENERATIONS, scale), slots, sizes, arrays })
     }
 
@@ -54,7 +56,8 @@ impl Larson {
         }
         for generation in 1..=self.generations {
             barrier.wait();
-            let mut blocks = locked(&self.arrays[(number + generation as usize) % THREADS]);
+            let at = (number + generation as usize) % self.arrays.len();
+            let mut blocks = locked(&self.arrays[at]);
             for _ in 0..GENERATION {
                 let slot = &mut blocks[random.below(self.slots)];
                 hand.free(*slot);
@@ -72,7 +75,7 @@ impl Larson {
 
 impl Driver for Larson {
     fn operations(&self) -> u64 {
-        2 * THREADS as u64 * (self.slots as u64 + self.generations * GENERATION)
+        2 * self.arrays.len() as u64 * (self.slots as u64 + self.generations * GENERATION)
     }
 
     fn table_bytes(&self) -> usize {
@@ -80,13 +83,13 @@ impl Driver for Larson {
     }
 
     fn run<M: Meter>(&mut self, meter: &mut M) -> u64 {
-        let barrier = Barrier::new(THREADS);
-        let (this, barrier) = (&*self, &barrier);
+        let threads = self.arrays.len();
+        let (this, barrier) = (&*self, &Barrier::new(threads));
         thread::scope(|scope| {
-            let mut remote = meter.remote();
-            let other = scope.spawn(move || this.serve(1, barrier, &mut remote));
-            let own = this.serve(0, barrier, meter);
-            mix(own, other.join().expect("a thread that cannot panic"))
+            let start = |number, mut remote: M::Remote| {
+                scope.spawn(move || this.serve(number, barrier, &mut remote))
+            };
+            beside(meter, threads - 1, mix, &start, |meter| this.serve(0, barrier, meter))
         })
     }
 }

@@ -3,20 +3,23 @@
 //!
 //! - [`ALL`], [`find`]: the registry (`registry`); each [`Workload`] has a file
 //!   that says what it provokes, which may serve several by its parameters
+//! - [`Amount`]: how much of a workload is run, and in how many threads
 //! - [`Prepared`]: a workload with its tables mapped, ready to be measured
 //! - [`Observer`]: who looks on while it runs; without one nothing is spent on it
 //! - [`Mix`]: which sizes a workload asks for, as measured
 //! - [`Latencies`], [`Ledger`]: how long calls take, and what lies on which OS page
 //! - `hand`: allocates, writes, reads back and frees; `meter`: stands beside each call
 //! - `random`: sizes and choices; `churn`: a driver that workloads share
-//! - `table`: memory of the drivers, outside the heap that is measured
+//! - `table`: memory of the drivers, outside the heap that is measured; `beside`:
+//!   threads of a driver
 //!
-//! A seed and a scale fix every request and every byte written, so the digest
-//! of what was read back is the same under every correct allocator.
+//! Seed, scale and number of threads fix every request and every byte written, so
+//! the digest of what was read back is the same under every correct allocator.
 
 mod apart;
 mod append;
 mod batch;
+mod beside;
 mod buffers;
 mod churn;
 mod drift;
@@ -87,6 +90,10 @@ pub struct Outcome {
 pub enum PrepareError {
     /// The scale is no number, not positive, or too large.
     Scale(f64),
+    /// No thread, or too many.
+    Threads(usize),
+    /// The number of threads is no parameter of this workload.
+    OneThread(&'static str),
     /// The driver's tables could not be mapped.
     Map(io::Error),
 }
@@ -96,6 +103,18 @@ impl fmt::Display for PrepareError {
         match self {
             PrepareError::Scale(scale) => {
                 write!(f, "scale {scale}: it must be above 0 and at most {MAX_SCALE}")
+            }
+            PrepareError::Threads(threads) => {
+                write!(f, "{threads} threads: there may be 1 to {MAX_THREADS}")
+            }
+            PrepareError::OneThread(name) => {
+                let threaded = ALL.iter().filter(|workload| workload.threads.is_some());
+                let names: Vec<&str> = threaded.map(|workload| workload.name).collect();
+                write!(
+                    f,
+                    "{name} runs in one thread; those whose number of threads can be set are {}",
+                    names.join(", ")
+                )
             }
             PrepareError::Map(error) => write!(f, "cannot map the driver's tables: {error}"),
         }
@@ -107,6 +126,25 @@ impl std::error::Error for PrepareError {}
 /// A larger scale is refused as a slip of the finger.
 pub const MAX_SCALE: f64 = 1e6;
 
+/// So are more threads: each has a working set of its own, of up to some 12 MiB.
+pub const MAX_THREADS: usize = 256;
+
+/// How much of a workload is run. A bare number is a scale.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Amount {
+    /// Multiplies the number of operations, but not the size of the working set.
+    pub scale: f64,
+    /// Multiplies both, since each thread does what each of them does by default.
+    /// `None`: as many as there are by default.
+    pub threads: Option<usize>,
+}
+
+impl From<f64> for Amount {
+    fn from(scale: f64) -> Amount {
+        Amount { scale, threads: None }
+    }
+}
+
 /// A workload of the registry.
 #[derive(Debug, Clone, Copy)]
 pub struct Workload {
@@ -116,22 +154,47 @@ pub struct Workload {
     pub about: &'static str,
     /// Where lists show it.
     pub group: Group,
+    /// Its threads by default (where there are two kinds of them, those of each; where
+    /// one follows another, those at a time), if it takes other numbers.
+    pub threads: Option<usize>,
     make: Make,
 }
 
-type Make = fn(u64, f64) -> io::Result<Box<dyn Prepare>>;
+type Make = fn(Parameters) -> io::Result<Box<dyn Prepare>>;
+
+/// What a driver is made of: what was asked for, with the defaults filled in.
+#[derive(Debug, Clone, Copy)]
+struct Parameters {
+    seed: u64,
+    scale: f64,
+    threads: usize,
+}
 
 impl Workload {
-    /// Maps the driver's tables. `scale` multiplies the number of operations,
-    /// but not the size of the working set.
+    /// Maps the driver's tables.
     ///
     /// # Errors
-    /// A bad scale, or no memory for the tables.
-    pub fn prepare(&self, seed: u64, scale: f64) -> Result<Prepared, PrepareError> {
+    /// A bad amount, or no memory for the tables.
+    pub fn prepare(&self, seed: u64, amount: impl Into<Amount>) -> Result<Prepared, PrepareError> {
+        let Amount { scale, threads } = amount.into();
         if !(scale > 0.0 && scale <= MAX_SCALE) {
             return Err(PrepareError::Scale(scale));
         }
-        (self.make)(seed, scale).map(Prepared).map_err(PrepareError::Map)
+        let threads = self.in_threads(threads)?;
+        (self.make)(Parameters { seed, scale, threads }).map(Prepared).map_err(PrepareError::Map)
+    }
+
+    /// In how many threads it runs where so many are asked for.
+    ///
+    /// # Errors
+    /// A bad number, or any where the number is no parameter.
+    pub fn in_threads(&self, asked: Option<usize>) -> Result<usize, PrepareError> {
+        match (asked, self.threads) {
+            (None, usual) => Ok(usual.unwrap_or(1)),
+            (Some(_), None) => Err(PrepareError::OneThread(self.name)),
+            (Some(threads @ 1..=MAX_THREADS), _) => Ok(threads),
+            (Some(threads), _) => Err(PrepareError::Threads(threads)),
+        }
     }
 
     /// Whether it sleeps for seconds to show what is kept: its time says nothing,

@@ -12,13 +12,13 @@ use std::io;
 use std::sync::Mutex;
 use std::thread;
 
+use super::beside::beside;
 use super::hand::{Block, Hand, mix};
 use super::meter::Meter;
 use super::random::{Random, Sizes};
 use super::table::Table;
-use super::{Driver, locked, scaled};
+use super::{Driver, Parameters, locked, scaled};
 
-const THREADS: usize = 4;
 /// Allocations of a thread, and how many of them outlive it.
 const BLOCKS: usize = 1_000;
 const LEFT: usize = 250;
@@ -33,25 +33,25 @@ pub(super) struct Mstress {
     seed: u64,
     rounds: u64,
     /// What each thread has, and leaves.
-    own: [Mutex<Table<Block>>; THREADS],
-    inherited: [Mutex<Table<Block>>; THREADS],
+    own: Vec<Mutex<Table<Block>>>,
+    inherited: Vec<Mutex<Table<Block>>>,
 }
 
 impl Mstress {
-    pub(super) fn new(seed: u64, scale: f64) -> io::Result<Mstress> {
-        let table = || Ok::<_, io::Error>(Mutex::new(Table::new(BLOCKS)?));
+    pub(super) fn new(Parameters { seed, scale, threads }: Parameters) -> io::Result<Mstress> {
         Ok(Mstress {
             seed,
             rounds: scaled(ROUNDS, scale),
-            own: [table()?, table()?, table()?, table()?],
-            inherited: [table()?, table()?, table()?, table()?],
+            own: Table::several(threads, BLOCKS)?,
+            inherited: Table::several(threads, BLOCKS)?,
         })
     }
 
     fn live<M: Meter>(&self, round: u64, number: usize, meter: &mut M) -> u64 {
-        let mut random = Random::new(self.seed, round * THREADS as u64 + number as u64);
+        let threads = self.own.len();
+        let mut random = Random::new(self.seed, round * threads as u64 + number as u64);
         let mut hand = Hand::new(meter);
-        let inherited = &mut *locked(&self.inherited[(number + 1) % THREADS]);
+        let inherited = &mut *locked(&self.inherited[(number + 1) % threads]);
         let own = &mut *locked(&self.own[number]);
         own.clear();
         for at in 0..BLOCKS {
@@ -71,7 +71,7 @@ impl Mstress {
 
 impl Driver for Mstress {
     fn operations(&self) -> u64 {
-        2 * self.rounds * (THREADS * BLOCKS) as u64
+        2 * self.rounds * (self.own.len() * BLOCKS) as u64
     }
 
     fn table_bytes(&self) -> usize {
@@ -84,13 +84,10 @@ impl Driver for Mstress {
         for round in 0..self.rounds {
             let this = &*self;
             digest = thread::scope(|scope| {
-                let threads: [_; THREADS] = std::array::from_fn(|number| {
-                    let mut remote = meter.remote();
-                    scope.spawn(move || this.live(round, number, &mut remote))
-                });
-                threads.into_iter().fold(digest, |digest, thread| {
-                    mix(digest, thread.join().expect("a thread that cannot panic"))
-                })
+                let start = |number, mut remote: M::Remote| {
+                    scope.spawn(move || this.live(round, number - 1, &mut remote))
+                };
+                beside(meter, this.own.len(), mix, &start, |_| digest)
             });
             for (own, inherited) in self.own.iter().zip(&self.inherited) {
                 std::mem::swap(&mut *locked(own), &mut *locked(inherited));

@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use super::Workload;
 use super::apart::Apart;
 use super::append::Append;
 use super::batch::{Batch, Order};
@@ -10,7 +9,7 @@ use super::buffers::Buffers;
 use super::churn::Churn;
 use super::drift::Drift;
 use super::false_sharing::FalseSharing;
-use super::generations::Generations;
+use super::generations::{self, Generations};
 use super::grow::Grow;
 use super::handoff::Handoff;
 use super::idle::Idle;
@@ -33,6 +32,7 @@ use super::temporaries::{self, Temporaries};
 use super::threads::{Life, Threads};
 use super::trickle::Trickle;
 use super::xmalloc::Xmalloc;
+use super::{Parameters, Workload};
 
 /// Workloads that ask the same kind of question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -134,15 +134,25 @@ const BIMODAL: Sizes = Sizes::Either(64 << 10, 4 << 20);
 const SHORT: Life = Life { threads: 1_000, blocks: 200, left: 20 };
 const LEAKY: Life = Life { threads: 2_000, blocks: 30, left: 2 };
 
-/// One entry: the group, the name, the line, and how to make its driver from a
-/// seed and a scale.
+/// One entry: the group, the name, the number of threads if it is a parameter, the
+/// line, and how to make its driver: from a seed and a scale, or from all parameters.
 macro_rules! workload {
     ($group:ident, $name:literal, $about:expr, |$seed:ident, $scale:ident| $make:expr) => {
         Workload {
             name: $name,
             about: $about,
             group: Group::$group,
-            make: |$seed, $scale| Ok(Box::new($make?)),
+            threads: None,
+            make: |Parameters { seed: $seed, scale: $scale, .. }| Ok(Box::new($make?)),
+        }
+    };
+    ($group:ident, $name:literal, $threads:literal, $about:expr, |$all:ident| $make:expr) => {
+        Workload {
+            name: $name,
+            about: $about,
+            group: Group::$group,
+            threads: Some($threads),
+            make: |$all| Ok(Box::new($make?)),
         }
     };
 }
@@ -184,14 +194,14 @@ pub static ALL: &[Workload] = &[
     workload!(Small, "steady-1m", "1,000,000 live blocks replaced at random", |s, x| {
         Steady::new(s, x, 1_000_000, STEADY)
     }),
-    workload!(Threads, "larson", "two threads replace each other's blocks (10-500 B)", |s, x| {
-        Larson::new(s, x, 5_000, LARSON)
+    workload!(Threads, "larson", 2, "two threads replace each other's blocks (10-500 B)", |p| {
+        Larson::new(p, 5_000, LARSON)
     }),
-    workload!(Threads, "handoff", "one thread allocates (16-511 B), another frees", |s, x| {
-        Handoff::new(s, x)
+    workload!(Threads, "handoff", 1, "one thread allocates (16-511 B), another frees", |p| {
+        Handoff::new(p)
     }),
-    workload!(Threads, "threads", "1,000 short threads, whose blocks outlive them", |s, x| {
-        Threads::new(s, x, SHORT)
+    workload!(Threads, "threads", 1, "1,000 short threads, whose blocks outlive them", |p| {
+        Threads::new(p, SHORT)
     }),
     workload!(Large, "medium", "16 buffers (16-512 KiB) touched and replaced", |s, x| {
         Buffers::new(s, x, MEDIUM, 30_000, false)
@@ -214,8 +224,8 @@ pub static ALL: &[Workload] = &[
     workload!(Shape, "small-program", "requests to a program with a heap below 1 MB", |s, x| {
         SmallProgram::new(s, x)
     }),
-    workload!(Idle, "idle", "a burst in four threads, all freed, then 12 s of nothing", |s, x| {
-        Idle::new(s, x)
+    workload!(Idle, "idle", 4, "a burst in four threads, all freed, then 12 s of nothing", |p| {
+        Idle::new(p)
     }),
     workload!(
         Classic,
@@ -226,11 +236,12 @@ pub static ALL: &[Workload] = &[
     workload!(
         Classic,
         "cache-scratch",
+        2,
         "two threads write to blocks that lay side by side",
-        |s, x| { FalseSharing::new(s, x, true) }
+        |p| { FalseSharing::new(p, true) }
     ),
-    workload!(Classic, "cache-thrash", "two threads write to tiny blocks of their own", |s, x| {
-        FalseSharing::new(s, x, false)
+    workload!(Classic, "cache-thrash", 2, "two threads write to tiny blocks of their own", |p| {
+        FalseSharing::new(p, false)
     }),
     workload!(Classic, "cfrac", "tiny temporaries (16-48 B), few of which stay", |s, x| {
         Temporaries::new(s, x, temporaries::CFRAC)
@@ -241,26 +252,26 @@ pub static ALL: &[Workload] = &[
     workload!(Classic, "glibc-simple", "400 blocks of 128 B, freed first in first out", |s, x| {
         Batch::new(s, x, 400, Sizes::Fixed(128), Order::Fifo)
     }),
-    workload!(Classic, "glibc-thread", "two threads apart, sizes (8 B-32 KiB) as 1/x²", |s, x| {
-        Apart::new(s, x, 2)
+    workload!(Classic, "glibc-thread", 2, "two threads apart, sizes (8 B-32 KiB) as 1/x²", |p| {
+        Apart::new(p)
     }),
-    workload!(Classic, "mleak", "2,000 short threads that leave next to nothing", |s, x| {
-        Threads::new(s, x, LEAKY)
+    workload!(Classic, "mleak", 1, "2,000 short threads that leave next to nothing", |p| {
+        Threads::new(p, LEAKY)
     }),
-    workload!(Classic, "mstress", "rounds of four threads, whose blocks outlive them", |s, x| {
-        Mstress::new(s, x)
+    workload!(Classic, "mstress", 4, "rounds of four threads, whose blocks outlive them", |p| {
+        Mstress::new(p)
     }),
-    workload!(Classic, "rptest", "two threads replace each other's blocks (8 B-16 KB)", |s, x| {
-        Larson::new(s, x, 1_000, RPTEST)
+    workload!(Classic, "rptest", 2, "two threads replace each other's blocks (8 B-16 KB)", |p| {
+        Larson::new(p, 1_000, RPTEST)
     }),
-    workload!(Classic, "sh6bench", "bursts freed a generation later, from both ends", |s, x| {
-        Generations::new(s, x, 1)
+    workload!(Classic, "sh6bench", 1, "bursts freed a generation later, from both ends", |p| {
+        Generations::new(p, generations::SH6BENCH)
     }),
-    workload!(Classic, "sh8bench", "the same in two threads, by the other one", |s, x| {
-        Generations::new(s, x, 2)
+    workload!(Classic, "sh8bench", 2, "the same in two threads, by the other one", |p| {
+        Generations::new(p, generations::SH8BENCH)
     }),
-    workload!(Classic, "xmalloc", "two threads allocate (64 B), two free", |s, x| {
-        Xmalloc::new(s, x)
+    workload!(Classic, "xmalloc", 2, "two threads allocate (64 B), two free", |p| {
+        Xmalloc::new(p)
     }),
     workload!(Straddling, "uniform", "16 buffers, 64 KiB to 4 MiB, each size as likely", |s, x| {
         Buffers::new(s, x, UNIFORM, 400, false)

@@ -5,6 +5,7 @@ use std::io;
 use std::ops::{Deref, DerefMut};
 use std::ptr::{self, NonNull};
 use std::slice;
+use std::sync::Mutex;
 
 /// A vector of fixed capacity outside the heap.
 #[derive(Debug)]
@@ -35,6 +36,11 @@ impl<T: Copy> Table<T> {
         }
         let start = NonNull::new(start.cast()).expect("the kernel maps nothing at null");
         Ok(Table { start, capacity, length: 0 })
+    }
+
+    /// So many tables of `capacity` each, for threads to share.
+    pub(super) fn several(count: usize, capacity: usize) -> io::Result<Vec<Mutex<Table<T>>>> {
+        (0..count).map(|_| Ok(Mutex::new(Table::new(capacity)?))).collect()
     }
 
     /// Bytes of the mapping.

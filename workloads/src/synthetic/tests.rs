@@ -1,5 +1,7 @@
 //! What holds for every workload.
 
+use std::collections::BTreeMap;
+
 use super::*;
 
 /// Checks that operations count up, by one where a workload has one thread.
@@ -55,8 +57,7 @@ fn a_digest_depends_on_seed_and_scale_and_nothing_else() {
 fn an_observer_sees_every_operation_and_changes_nothing() {
     for workload in ALL {
         let mut prepared = workload.prepare(7, LITTLE).expect("prepares");
-        let threads = matches!(workload.group, Group::Threads | Group::Idle | Group::Classic);
-        let mut watch = Watch { threads, ..Watch::default() };
+        let mut watch = Watch { threads: workload.threads.is_some(), ..Watch::default() };
         let seen = prepared.run_observed(&mut watch);
         assert_eq!(watch.operations, prepared.operations(), "{workload:?}");
         assert_eq!(seen.operations, prepared.operations(), "{workload:?}");
@@ -64,6 +65,77 @@ fn an_observer_sees_every_operation_and_changes_nothing() {
         assert!(watch.peak > 0, "{workload:?}");
         assert_eq!(seen, prepared.run(), "{workload:?}");
     }
+}
+
+/// Those whose number of threads is a parameter, each in some numbers of them.
+fn threaded() -> impl Iterator<Item = (&'static Workload, usize, Prepared)> {
+    let workloads = ALL.iter().filter(|workload| workload.threads.is_some());
+    workloads.flat_map(|workload| {
+        [1, 3, 8].map(|threads| {
+            let amount = Amount { scale: LITTLE, threads: Some(threads) };
+            (workload, threads, workload.prepare(7, amount).expect("prepares"))
+        })
+    })
+}
+
+#[test]
+fn every_number_of_threads_has_all_its_operations_seen_and_its_own_digest() {
+    let latencies = Box::new(Latencies::new());
+    let mut digests = BTreeMap::new();
+    for (workload, threads, mut prepared) in threaded() {
+        let at = format!("{} in {threads}", workload.name);
+        let ledger = Ledger::new(None).expect("maps");
+        let mut watch = Watch { threads: true, ..Watch::default() };
+        let seen = prepared.run_entered(&ledger, &mut watch);
+        let operations = prepared.operations();
+        assert_eq!((seen.operations, watch.operations), (operations, operations), "{at}");
+        assert_eq!((watch.live, ledger.live()), (0, Live::default()), "{at}");
+        assert_eq!(prepared.run(), seen, "{at}");
+        assert_eq!(prepared.run_clocked(&latencies), seen, "{at}");
+        let again = digests.insert((workload.name, seen.digest), threads);
+        assert_eq!(again, None, "{at}");
+    }
+}
+
+#[test]
+fn each_thread_does_what_each_does_by_default() {
+    for (workload, threads, prepared) in threaded() {
+        let usual = workload.threads.expect("some");
+        let by_default = workload.prepare(7, LITTLE).expect("prepares");
+        let share = |all: u64, threads: usize| (all / threads as u64, all % threads as u64);
+        assert_eq!(
+            share(prepared.operations(), threads),
+            share(by_default.operations(), usual),
+            "{workload:?}"
+        );
+        let tables = (prepared.table_bytes() / threads, by_default.table_bytes() / usual);
+        assert_eq!(tables.0, tables.1, "{workload:?}");
+    }
+}
+
+#[test]
+fn the_default_number_of_threads_is_no_other_workload() {
+    for workload in ALL {
+        let threads = workload.in_threads(None).expect("the default");
+        assert!(workload.threads.is_none_or(|usual| usual == threads));
+        let amount = Amount { scale: LITTLE, threads: workload.threads };
+        let digest = |amount| workload.prepare(7, amount).expect("prepares").run().digest;
+        assert_eq!(digest(amount), digest(LITTLE.into()), "{workload:?}");
+    }
+}
+
+#[test]
+fn threads_that_there_cannot_be_are_refused() {
+    let larson = find("larson").expect("there");
+    for threads in [0, MAX_THREADS + 1, usize::MAX] {
+        let refused = larson.prepare(1, Amount { scale: 1.0, threads: Some(threads) });
+        assert!(matches!(refused, Err(PrepareError::Threads(n)) if n == threads), "{threads}");
+    }
+    let refused = find("pair-64").expect("there").in_threads(Some(1)).expect_err("one thread");
+    for name in ["pair-64", "larson", "handoff", "xmalloc", "idle"] {
+        assert!(refused.to_string().contains(name), "{refused}");
+    }
+    assert!(!refused.to_string().contains("glibc-simple"), "{refused}");
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! Two threads only allocate, two only free, and batches of blocks of 64 bytes go
-//! from any of the one kind to any of the other.
+//! Some threads only allocate, as many only free, and batches of blocks of 64
+//! bytes go from any of the one kind to any of the other.
 //!
 //! It provokes what one producer and one consumer do not: memory of several
 //! threads is mixed in a batch, so what is freed has to be sorted by where it
@@ -11,18 +11,17 @@ use std::io;
 use std::sync::Mutex;
 use std::thread;
 
+use super::beside::beside;
 use super::hand::{Block, Hand, mix};
 use super::handoff::Semaphore;
 use super::meter::Meter;
 use super::random::{Random, Sizes};
 use super::table::Table;
-use super::{Driver, locked, scaled};
+use super::{Driver, Parameters, locked, scaled};
 
-/// Of each kind.
-const THREADS: usize = 2;
-/// Blocks of a batch, and batches that there are.
+/// Blocks of a batch, and batches that there are for each producer.
 const BATCH: usize = 250;
-const DEPTH: usize = 8;
+const DEPTH: usize = 4;
 /// Batches of a producer at scale 1.
 const BATCHES: u64 = 1_200;
 const SIZE: Sizes = Sizes::Fixed(64);
@@ -30,8 +29,10 @@ const SIZE: Sizes = Sizes::Fixed(64);
 #[derive(Debug)]
 pub(super) struct Xmalloc {
     seed: u64,
+    /// Of each kind.
+    threads: usize,
     batches: u64,
-    tables: [Mutex<Table<Block>>; DEPTH],
+    tables: Vec<Mutex<Table<Block>>>,
     /// Tables with blocks, and without.
     full: Line,
     empty: Line,
@@ -45,8 +46,9 @@ struct Line {
 }
 
 impl Line {
-    fn new(holds: usize) -> io::Result<Line> {
-        let mut numbers = Table::new(DEPTH)?;
+    /// Of so many tables, some of which are in it.
+    fn new(tables: usize, holds: usize) -> io::Result<Line> {
+        let mut numbers = Table::new(tables)?;
         (0..holds).for_each(|number| numbers.push(number));
         Ok(Line { there: Semaphore::new(holds), numbers: Mutex::new(numbers) })
     }
@@ -63,17 +65,16 @@ impl Line {
 }
 
 impl Xmalloc {
-    pub(super) fn new(seed: u64, scale: f64) -> io::Result<Xmalloc> {
-        let mut tables = Vec::new();
-        for _ in 0..DEPTH {
-            tables.push(Mutex::new(Table::new(BATCH)?));
-        }
+    /// As many producers, and as many consumers, as the parameters say threads.
+    pub(super) fn new(Parameters { seed, scale, threads }: Parameters) -> io::Result<Xmalloc> {
+        let depth = DEPTH * threads;
         Ok(Xmalloc {
             seed,
+            threads,
             batches: scaled(BATCHES, scale),
-            tables: tables.try_into().expect("DEPTH of them"),
-            full: Line::new(0)?,
-            empty: Line::new(DEPTH)?,
+            tables: Table::several(depth, BATCH)?,
+            full: Line::new(depth, 0)?,
+            empty: Line::new(depth, depth)?,
         })
     }
 
@@ -111,7 +112,7 @@ impl Xmalloc {
 
 impl Driver for Xmalloc {
     fn operations(&self) -> u64 {
-        2 * THREADS as u64 * self.batches * BATCH as u64
+        2 * self.threads as u64 * self.batches * BATCH as u64
     }
 
     fn table_bytes(&self) -> usize {
@@ -122,14 +123,13 @@ impl Driver for Xmalloc {
     fn run<M: Meter>(&mut self, meter: &mut M) -> u64 {
         let this = &*self;
         thread::scope(|scope| {
-            for number in 0..THREADS {
+            for number in 0..this.threads {
                 let mut remote = meter.remote();
                 scope.spawn(move || this.produce(number, &mut remote));
             }
-            let mut remote = meter.remote();
-            let other = scope.spawn(move || this.consume(&mut remote));
-            let own = this.consume(meter);
-            mix(0, own.wrapping_add(other.join().expect("a thread that cannot panic")))
+            let start = |_, mut remote: M::Remote| scope.spawn(move || this.consume(&mut remote));
+            let others = this.threads - 1;
+            mix(0, beside(meter, others, u64::wrapping_add, &start, |meter| this.consume(meter)))
         })
     }
 }
