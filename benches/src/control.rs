@@ -38,8 +38,8 @@ impl Control {
         }
         let work = Work::Synthetic {
             name: OWN.0,
-            label: CONTROL,
-            scale: OWN.1,
+            label: CONTROL.to_owned(),
+            amount: OWN.1.into(),
             passes: &[Pass::Counts, Pass::Time],
             burden: Some(Burden::NONE),
         };

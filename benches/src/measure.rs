@@ -199,8 +199,8 @@ pub(crate) fn launch(
     executable: &Path,
 ) -> Launch {
     let (program, args, stdin) = match work {
-        Work::Synthetic { name, scale, burden, .. } => {
-            let mut args = worker::run_arguments(name, pass, conditions.seed, *scale);
+        Work::Synthetic { name, amount, burden, .. } => {
+            let mut args = worker::run_arguments(name, pass, conditions.seed, *amount);
             args.extend(burden.iter().flat_map(worker::Burden::arguments));
             (arm.program.as_deref().unwrap_or(executable).into(), args, None)
         }

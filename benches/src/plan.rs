@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use brkpoint_reports::record::{Cell, Gating, Pass, Role};
 use brkpoint_reports::tuning::Cost;
-use brkpoint_workloads::synthetic::{self, Workload};
+use brkpoint_workloads::synthetic::{self, Amount, Workload};
 use brkpoint_workloads::trace::{self, replay};
 
 use crate::control::Control;
@@ -87,10 +87,11 @@ pub enum Work {
     Synthetic {
         /// Its name in the registry.
         name: &'static str,
-        /// The name in records and tables: as a rule the same.
-        label: &'static str,
-        /// How much of it: 1 is the usual amount.
-        scale: f64,
+        /// The name in records and tables: as a rule the same, and the number of
+        /// threads if it is not the usual one.
+        label: String,
+        /// How much of it.
+        amount: Amount,
         /// What is measured of it.
         passes: &'static [Pass],
         /// What the process does beyond it.
@@ -124,9 +125,16 @@ pub enum Work {
 
 impl Work {
     /// A workload of ours, with all that can be measured of it.
-    pub fn synthetic(workload: &Workload, scale: f64) -> Work {
+    pub fn synthetic(workload: &Workload, amount: impl Into<Amount>) -> Work {
         let passes: &[Pass] = if workload.idles() { &[Pass::Memory] } else { &Pass::ALL };
-        Work::Synthetic { name: workload.name, label: workload.name, scale, passes, burden: None }
+        let (name, mut amount) = (workload.name, amount.into());
+        // As many as usual are not another workload, nor another command line.
+        amount.threads = amount.threads.filter(|threads| Some(*threads) != workload.threads);
+        let label = match amount.threads {
+            Some(threads) => format!("{name}:threads={threads}"),
+            None => name.to_owned(),
+        };
+        Work::Synthetic { name, label, amount, passes, burden: None }
     }
 
     /// A trace, which is looked at.
@@ -187,8 +195,9 @@ impl Work {
     /// The name in records and tables.
     pub fn label(&self) -> &str {
         match self {
-            Work::Synthetic { label, .. } => label,
-            Work::Trace { label, .. } | Work::Command { label, .. } => label,
+            Work::Synthetic { label, .. }
+            | Work::Trace { label, .. }
+            | Work::Command { label, .. } => label,
         }
     }
 }
@@ -285,5 +294,14 @@ mod tests {
             None,
         );
         assert_eq!(work.label(), r"sh -c 'echo '\''a b'\''' ''");
+    }
+
+    #[test]
+    fn another_number_of_threads_is_another_workload_and_the_usual_one_is_not() {
+        let larson = synthetic::find("larson").expect("there");
+        let label =
+            |threads| Work::synthetic(larson, Amount { scale: 1.0, threads }).label().to_owned();
+        assert_eq!((label(None), label(larson.threads)), ("larson".into(), "larson".into()));
+        assert_eq!(label(Some(4)), "larson:threads=4");
     }
 }

@@ -134,6 +134,25 @@ fn absurd_times_and_scales_are_told_with_what_is_sensible() {
 }
 
 #[test]
+fn threads_that_there_cannot_be_are_told_with_what_is_sensible() {
+    let gate = ["gate", "--base", "glibc", "--new", "glibc:top_pad=1M"];
+    for verb in [&["compare"][..], &["tune"], &gate] {
+        for threads in ["0", "-1", "257", "1.5", "many", ""] {
+            let given = format!("'{threads}'");
+            let asked = [verb, &["-w", "larson", "--threads", threads]].concat();
+            refuses(&asked, &[&given, "--threads", "from 1 to 256"]);
+        }
+        let words = ["small-churn runs in one thread", "larson", "mstress", "xmalloc"];
+        refuses(&[verb, &["-w", "small-churn", "--threads", "2"]].concat(), &words);
+        refuses(&[verb, &["-w", "small-churn:threads=2"]].concat(), &words);
+        refuses(&[verb, &["-w", "larson:threads=0"]].concat(), &["larson:threads=0", "from 1 to"]);
+        refuses(&[verb, &["--threads", "2", "--", "true"]].concat(), &["--workload"]);
+    }
+    refuses(&["compare", "-w", "all", "--threads", "2"], &["small-churn runs in one thread"]);
+    refuses(&["compare", "-w", "larson:thread=2"], &["\"larson:thread=2\"", "brkpoint list"]);
+}
+
+#[test]
 fn an_input_that_cannot_be_read_is_told() {
     refuses_to_compare(&["--input", "no-such-file"], &["no-such-file", "standard input"]);
     refuses(&["compare", "-w", "small-churn", "--input", "file"], &["--input", "-- COMMAND"]);
@@ -147,6 +166,9 @@ fn the_same_thing_twice_is_told() {
     refuses_to_compare(&twice, &["glibc:top_pad=1024K is given twice"]);
     let twice = ["compare", "-w", "straddle", "-w", "straddle"];
     refuses(&twice, &["workload straddle is given twice"]);
+    // As many threads as by default are no other workload.
+    let twice = ["compare", "-w", "larson", "-w", "larson:threads=2"];
+    refuses(&twice, &["workload larson is given twice"]);
 }
 
 #[test]

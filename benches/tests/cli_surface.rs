@@ -2,6 +2,7 @@
 
 mod cli_support;
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -32,10 +33,48 @@ fn list_shows_every_engine_and_every_workload() {
     for name in engines.iter().chain(&workloads) {
         assert!(text.lines().any(|line| line.split_whitespace().next() == Some(name)), "{name}");
     }
+    for workload in synthetic::ALL {
+        let entry = entries.iter().find(|entry| entry["name"] == workload.name).expect("listed");
+        assert_eq!(entry["threads"], Value::from(workload.threads), "{entry:?}");
+        let line = text.lines().find(|line| line.split_whitespace().next() == Some(workload.name));
+        let shown = workload.threads.map(|threads| format!("(--threads {threads})"));
+        let end = shown.as_deref().unwrap_or(workload.about);
+        assert!(line.is_some_and(|line| line.ends_with(end)), "{line:?}");
+    }
     for entry in entries.iter().filter(|entry| entry["type"] == "engine") {
         // It is here, or it is said why not and what to do.
         assert_ne!(entry["version"].is_string(), entry["error"].is_string(), "{entry:?}");
     }
+}
+
+#[test]
+fn another_number_of_threads_is_another_workload_in_records_and_diffs() {
+    let lab = Lab::new();
+    let little = ["-w", "larson", "--scale", "0.01", "--rounds", "1"];
+    let both = [&little[..], &["-w", "larson:threads=3"]].concat();
+    let rows = lab.compare(&["glibc"], &both).exits(0).rows();
+    let mut digests = BTreeMap::new();
+    for sample in lab.samples() {
+        let digest = sample.digest.expect("a digest");
+        let known = digests.entry(sample.cell.workload).or_insert_with(|| digest.clone());
+        assert_eq!(*known, digest);
+    }
+    let workloads: Vec<&str> = digests.keys().map(String::as_str).collect();
+    assert_eq!(workloads, ["larson", "larson:threads=3"]);
+    assert_ne!(digests["larson"], digests["larson:threads=3"]);
+    assert!(workloads.iter().all(|name| rows.0.iter().any(|row| row.workload == *name)));
+
+    let measured = |threads, file| {
+        let engine = ["compare", "-e", "glibc", "-o", file, "--threads", threads];
+        lab.run(&[&engine[..], &little].concat()).exits(0);
+    };
+    measured("2", "usual.jsonl");
+    measured("3", "three.jsonl");
+    let diff = |base| lab.run(&["diff", base, "three.jsonl"]);
+    let words = ["larson under glibc", "larson:threads=3 under glibc"];
+    diff("usual.jsonl").exits(2).complains_of(&words);
+    let common = diff("records.jsonl");
+    assert!(common.stdout.contains("larson:threads=3"), "{common}");
 }
 
 #[test]

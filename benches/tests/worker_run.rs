@@ -11,7 +11,7 @@ use std::process::Command;
 use brkpoint::engine::{Arm, Engines};
 use brkpoint::worker::{Answer, run_arguments};
 use brkpoint_reports::record::Pass;
-use brkpoint_workloads::synthetic;
+use brkpoint_workloads::synthetic::{self, Amount};
 use engine_support::{arm, arms, linked_arms, output, printed, strace, strace_of, under, worker};
 
 /// Little of everything: debug builds are slow.
@@ -23,9 +23,9 @@ fn answer(command: &mut Command) -> Answer {
     serde_json::from_str(&printed(command)).expect("an answer")
 }
 
-fn run(name: &str, pass: Pass, scale: f64) -> Command {
+fn run(name: &str, pass: Pass, amount: impl Into<Amount>) -> Command {
     let mut command = under(&arm("glibc"), worker());
-    command.args(run_arguments(name, pass, 7, scale));
+    command.args(run_arguments(name, pass, 7, amount));
     command
 }
 
@@ -70,18 +70,22 @@ fn so_they_are_for_an_unprivileged_user() {
 fn the_digest_is_the_same_under_every_engine_and_in_every_pass() {
     let arms: Vec<Arm> = arms().into_iter().chain(linked_arms()).collect();
     for workload in synthetic::ALL {
-        let reference = answer(&mut run(workload.name, Pass::Time, LITTLE));
-        // Every pass, but not every pass of every cell: there are hundreds.
-        for (arm, pass) in arms.iter().zip(PASSES.into_iter().cycle()) {
-            let mut command = under(arm, arm.program.as_deref().unwrap_or(worker()));
-            let got = answer(command.args(run_arguments(workload.name, pass, 7, LITTLE)));
-            let at = format!("{} under {} {}", workload.name, arm.engine, arm.version);
-            assert_eq!(
-                (got.digest.as_str(), got.ops),
-                (reference.digest.as_str(), reference.ops),
-                "{at}"
-            );
-            assert_eq!(arm.contradicted_by(&got), None, "{at}");
+        let usual = Amount::from(LITTLE);
+        let in_three = workload.threads.map(|_| Amount { threads: Some(3), ..usual });
+        for amount in [usual].into_iter().chain(in_three) {
+            let reference = answer(&mut run(workload.name, Pass::Time, amount));
+            // Every pass, but not every pass of every cell: there are hundreds.
+            for (arm, pass) in arms.iter().zip(PASSES.into_iter().cycle()) {
+                let mut command = under(arm, arm.program.as_deref().unwrap_or(worker()));
+                let got = answer(command.args(run_arguments(workload.name, pass, 7, amount)));
+                let at = format!("{} {amount:?}, {} {}", workload.name, arm.engine, arm.version);
+                assert_eq!(
+                    (got.digest.as_str(), got.ops),
+                    (reference.digest.as_str(), reference.ops),
+                    "{at}"
+                );
+                assert_eq!(arm.contradicted_by(&got), None, "{at}");
+            }
         }
     }
 }
@@ -228,6 +232,8 @@ fn nonsense_is_refused_with_status_2() {
         (vec!["run", "straddle", "--pass", "all"], "none of time"),
         (vec!["run", "straddle", "--scale", "0"], "above 0"),
         (vec!["run", "straddle", "--scale", "nan"], "above 0"),
+        (vec!["run", "straddle", "--threads", "2"], "straddle runs in one thread"),
+        (vec!["run", "larson", "--threads", "0"], "1 to 256"),
         (vec!["run", "straddle", "--seed", "-1"], "-1"),
         (vec!["run", "straddle", "--seed"], "lacks its value"),
         (vec!["run", "straddle", "--sed", "1"], "--sed"),

@@ -219,9 +219,9 @@ fn plan(arguments: &Arguments, arms: Vec<Arm>, rows: &[&Workload]) -> Plan {
     let rounds = arguments.rounds.unwrap_or(rounds);
     let work = |row: &&Workload| Work::Synthetic {
         name: row.name,
-        label: row.name,
+        label: row.name.to_owned(),
         // What is kept depends on how long it sleeps.
-        scale: if row.idles() { 1.0 } else { scale },
+        amount: if row.idles() { 1.0 } else { scale }.into(),
         passes: passes(row),
         burden: None,
     };
@@ -276,7 +276,7 @@ fn seconds(plan: &Plan) -> f64 {
         if work.idles() {
             return IDLE_S * f64::from(plan.memory_rounds);
         }
-        let Work::Synthetic { scale, passes, .. } = work else { return 0.0 };
+        let Work::Synthetic { amount, passes, .. } = work else { return 0.0 };
         let rounds = |pass: &Pass| match pass {
             Pass::Time => plan.rounds,
             Pass::Memory => plan.memory_rounds,
@@ -284,7 +284,7 @@ fn seconds(plan: &Plan) -> f64 {
             Pass::Latency | Pass::Layout => plan.detail_rounds,
         };
         let processes = arms * f64::from(passes.iter().map(rounds).sum::<u32>());
-        processes * (PROCESS_S * scale + SET_UP_S)
+        processes * (PROCESS_S * amount.scale + SET_UP_S)
     };
     plan.works.iter().map(of).sum()
 }
@@ -317,6 +317,8 @@ fn finish(interrupted: bool, failed: bool, records: &Path) -> u8 {
 
 #[cfg(test)]
 mod tests {
+    use brkpoint_workloads::synthetic::Amount;
+
     use super::*;
 
     fn parsed(words: &[&str]) -> Result<Arguments, String> {
@@ -388,7 +390,8 @@ mod tests {
         let time = |words: &[&str]| {
             let plan = plan(&parsed(words).expect("parsed"), Vec::new(), &rows);
             let slept = plan.works.iter().find(|work| work.idles()).expect("an idle row");
-            assert!(matches!(slept, Work::Synthetic { scale: 1.0, passes: [Pass::Memory], .. }));
+            let Work::Synthetic { amount, passes, .. } = slept else { panic!("{slept:?}") };
+            assert_eq!((*amount, *passes), (Amount::from(1.0), &[Pass::Memory][..]));
             assert_eq!(
                 plan.works.iter().filter(|work| work.passes().contains(&Pass::Counts)).count(),
                 3

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{bail, ensure};
 use brkpoint_reports::Records;
 use brkpoint_reports::record::Pass;
-use brkpoint_workloads::synthetic::{self, Workload};
+use brkpoint_workloads::synthetic::{self, Amount, Workload};
 
 use super::{output, run, service, values};
 use crate::control::Control;
@@ -30,6 +30,7 @@ Examples:
   brkpoint compare -- python3 script.py
   brkpoint compare -e glibc -e mimalloc -e jemalloc --rounds 20 -- git log --stat
   brkpoint compare -e glibc -e glibc:mmap_threshold=1M,trim_threshold=8M -w straddle
+  brkpoint compare -w larson -w larson:threads=4 -w larson:threads=8
   brkpoint compare -e glibc -e ./libmymalloc.so --json -- xz -k -T2 big.tar")]
 pub struct Arguments {
     /// Workload of ours (see `brkpoint list`), group:NAME, program:NAME, all, or a trace that
@@ -40,6 +41,9 @@ pub struct Arguments {
     /// How much of each workload of ours; 1 is the usual amount
     #[arg(long, default_value = "1", value_parser = values::scale, allow_negative_numbers = true)]
     scale: f64,
+
+    #[command(flatten)]
+    threads: values::Threads,
 
     /// Seed of the workloads and of the order of the engines
     #[arg(long, default_value_t = 1, allow_negative_numbers = true)]
@@ -214,8 +218,9 @@ fn works(arguments: &Arguments, records: &Path) -> anyhow::Result<Vec<Work>> {
             }
         }
     }
+    let amount = Amount { scale: arguments.scale, threads: arguments.threads.number };
     for name in &arguments.workload {
-        for work in named(name, arguments.scale, records)? {
+        for work in named(name, amount, records)? {
             let twice = works.iter().any(|other: &Work| other.label() == work.label());
             ensure!(!twice, "workload {} is given twice", work.label());
             works.push(work);
@@ -229,23 +234,24 @@ fn works(arguments: &Arguments, records: &Path) -> anyhow::Result<Vec<Work>> {
 }
 
 /// What a name stands for: one of ours or several, a program, a trace.
-fn named(name: &str, scale: f64, records: &Path) -> anyhow::Result<Vec<Work>> {
+fn named(name: &str, amount: Amount, records: &Path) -> anyhow::Result<Vec<Work>> {
     if let Some(program) = name.strip_prefix("program:") {
         let found = programs::find(program).filter(|program| program.is_here());
         let Some(program) = found else {
             bail!("there is no {name} here; `brkpoint list` shows those there are");
         };
+        ensure!(amount.threads.is_none(), "{name} has the threads it has: leave --threads out");
         return Ok(vec![run::program(program, records)?]);
     }
-    let ours = |wanted: &dyn Fn(&Workload) -> bool| -> Vec<Work> {
+    let ours = |wanted: &dyn Fn(&Workload) -> bool| -> anyhow::Result<Vec<Work>> {
         let all = synthetic::ALL.iter().filter(|workload| wanted(workload));
-        all.map(|workload| Work::synthetic(workload, scale)).collect()
+        all.map(|workload| values::checked(workload, amount)).collect()
     };
     // What sleeps for seconds is asked for by name.
     let works = match name.strip_prefix("group:") {
-        Some(group) => ours(&|workload| workload.group.name() == group),
-        None if name == "all" => ours(&|workload| !workload.idles()),
-        None => vec![values::workload(name, scale)?],
+        Some(group) => ours(&|workload| workload.group.name() == group)?,
+        None if name == "all" => ours(&|workload| !workload.idles())?,
+        None => vec![values::workload(name, amount)?],
     };
     ensure!(!works.is_empty(), "there is no {name}; `brkpoint list` shows the groups there are");
     Ok(works)

@@ -9,6 +9,7 @@ use anyhow::{Context, bail, ensure};
 use brkpoint_reports::Records;
 use brkpoint_reports::gate::{Answer, Gate};
 use brkpoint_reports::record::{Margins, Pass};
+use brkpoint_workloads::synthetic::Amount;
 
 use super::{BAD, INCONCLUSIVE, INTERRUPTED, UNUSABLE, output, run, values};
 use crate::engine::{Arm, ArmSpec};
@@ -72,6 +73,9 @@ pub struct Arguments {
     /// what a gate usually takes, and more varies less
     #[arg(long, default_value = "1", value_parser = values::scale)]
     scale: f64,
+
+    #[command(flatten)]
+    threads: values::Threads,
 
     /// Compare system calls and faults only: within seconds, and on a machine that is
     /// too busy for times
@@ -263,7 +267,8 @@ fn works(arguments: &Arguments) -> anyhow::Result<Vec<Work>> {
     let named = arguments.workload.iter().map(String::as_str);
     let names: Vec<&str> = if usual { usual_workloads().collect() } else { named.collect() };
     for name in names {
-        let work = values::workload(name, arguments.scale * usual_amount(name))?;
+        let scale = arguments.scale * usual_amount(name);
+        let work = values::workload(name, Amount { scale, threads: arguments.threads.number })?;
         let twice = works.iter().any(|other: &Work| other.label() == work.label());
         ensure!(!twice, "workload {name} is given twice");
         works.push(work);

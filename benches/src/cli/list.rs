@@ -53,6 +53,8 @@ enum Entry<'a> {
         #[serde(skip)]
         title: String,
         about: &'a str,
+        /// By default, if `--threads` takes other numbers.
+        threads: Option<usize>,
         /// Half of its requests are no larger, in bytes.
         p50_bytes: Option<u64>,
         /// 99 of a hundred.
@@ -92,6 +94,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<u8> {
             group: w.group.name(),
             title: w.group.to_string(),
             about: w.about,
+            threads: w.threads,
             p50_bytes: mix.map(|mix| mix.p50),
             p99_bytes: mix.map(|mix| mix.p99),
             large_per_million: mix.map(|mix| mix.large),
@@ -156,7 +159,8 @@ fn text(entries: &[Entry<'_>], with_knobs: bool) -> String {
     let mut engines = String::from("Engines (-e ENGINE, or -e ENGINE:knob=value,...)\n");
     let mut workloads = String::from(
         "\nWorkloads (-w NAME, -w group:NAME, -w all), and the sizes they ask for: the median, the \
-         99th percentile, and how many are of 128 KiB and more\n",
+         99th percentile, and how many are of 128 KiB and more; --threads takes other numbers \
+         where one is shown\n",
     );
     let mut commands = String::from("\nPrograms (-w program:NAME)\n");
     let mut last_group = "";
@@ -185,12 +189,14 @@ fn text(entries: &[Entry<'_>], with_knobs: bool) -> String {
                 let absent = if *here { "" } else { " (not here)" };
                 writeln!(commands, "    {name:<14} {about}{absent}")
             }
-            Entry::Workload { name, group, title, about, .. } => {
+            Entry::Workload { name, group, title, about, threads, .. } => {
                 if *group != last_group {
                     let _ = writeln!(workloads, "  group:{group}, {title}:");
                     last_group = group;
                 }
-                writeln!(workloads, "    {name:<14} {:<28} {about}", sizes(entry))
+                let _ = write!(workloads, "    {name:<14} {:<28} {about}", sizes(entry));
+                let threads = threads.map(|threads| format!(" (--threads {threads})"));
+                writeln!(workloads, "{}", threads.unwrap_or_default())
             }
         };
     }

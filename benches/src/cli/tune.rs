@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{bail, ensure};
 use brkpoint_reports::record::{Cell, Line};
 use brkpoint_reports::{Records, tuning};
+use brkpoint_workloads::synthetic::Amount;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{INCONCLUSIVE, output, run, service, values};
@@ -65,6 +66,9 @@ pub struct Arguments {
     /// How much of the workload; 1 is the usual amount
     #[arg(long, default_value = "1", value_parser = values::scale)]
     scale: f64,
+
+    #[command(flatten)]
+    threads: values::Threads,
 
     /// Seed of the workload and of the orders
     #[arg(long, default_value_t = 1)]
@@ -163,10 +167,13 @@ fn work(arguments: &Arguments) -> anyhow::Result<Work> {
         if let Some(option) = arguments.service.given() {
             bail!("{option} is for a command: add -- COMMAND");
         }
-        let work = values::workload(name, arguments.scale)?;
+        let amount = Amount { scale: arguments.scale, threads: arguments.threads.number };
+        let work = values::workload(name, amount)?;
         ensure!(!work.idles(), "{name} mostly sleeps: its time says nothing of the settings");
         return Ok(work);
     }
+    // The parser asks for no workload where a command excludes it.
+    ensure!(arguments.threads.number.is_none(), "--threads is for workloads: give --workload NAME");
     let Some((program, args)) = arguments.command.split_first() else {
         bail!("nothing to tune: give a command after --, or -w WORKLOAD (see `brkpoint list`)");
     };

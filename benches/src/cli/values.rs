@@ -3,11 +3,26 @@
 use std::path::Path;
 use std::time::Duration;
 
-use brkpoint_workloads::synthetic;
+use brkpoint_workloads::synthetic::{self, Amount, MAX_THREADS, Workload};
 use brkpoint_workloads::trace::replay;
 
 use crate::engine::{ArmSpec, SpecError};
 use crate::plan::{MAX_ROUNDS, Work};
+
+/// The option of the verbs that run workloads of ours, which they name by `--workload`.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub struct Threads {
+    /// Threads of each workload of ours, which must be one that has them (see `brkpoint list`);
+    /// -w NAME:threads=N sets those of one
+    #[arg(
+        long = "threads",
+        value_name = "N",
+        requires = "workload",
+        value_parser = threads,
+        allow_negative_numbers = true
+    )]
+    pub number: Option<usize>,
+}
 
 /// A number of rounds.
 pub fn rounds(text: &str) -> Result<u32, String> {
@@ -45,20 +60,39 @@ pub fn engines(text: &str) -> Result<Vec<ArmSpec>, SpecError> {
     specs.iter().map(|spec| spec.parse()).collect()
 }
 
-/// A workload of ours by its name, or a trace by its path.
+/// A workload of ours by its name, with a number of threads of its own if wanted
+/// (`larson:threads=4`), or a trace by its path.
 ///
 /// # Errors
-/// If there is neither.
-pub fn workload(name: &str, scale: f64) -> anyhow::Result<Work> {
-    if let Some(workload) = synthetic::find(name) {
-        return Ok(Work::synthetic(workload, scale));
+/// If there is neither, or it does not run in so many threads.
+pub fn workload(name: &str, mut amount: Amount) -> anyhow::Result<Work> {
+    let (plain, number) = name.split_once(":threads=").unzip();
+    if let Some(workload) = synthetic::find(plain.unwrap_or(name)) {
+        if let Some(number) = number {
+            let number = threads(number).map_err(|why| anyhow::anyhow!("{name}: {why}"))?;
+            amount.threads = Some(number);
+        }
+        return checked(workload, amount);
     }
     if Path::new(name).exists() {
+        anyhow::ensure!(
+            amount.threads.is_none(),
+            "{name} is a trace, and has the threads that were recorded: leave --threads out"
+        );
         return Work::trace(Path::new(name), replay::Options::default());
     }
     anyhow::bail!(
         "there is no workload {name:?}, nor such a file; `brkpoint list` shows the workloads there are"
     )
+}
+
+/// So much of a workload of ours.
+///
+/// # Errors
+/// If it does not run in so many threads.
+pub fn checked(workload: &Workload, amount: Amount) -> anyhow::Result<Work> {
+    workload.in_threads(amount.threads)?;
+    Ok(Work::synthetic(workload, amount))
 }
 
 /// A share such as `2%` or `0.02`.
@@ -78,6 +112,14 @@ pub fn scale(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(scale) if (0.001..=1000.0).contains(&scale) => Ok(scale),
         _ => Err("expected a number from 0.001 to 1000".to_owned()),
+    }
+}
+
+/// How many threads.
+pub fn threads(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(threads @ 1..=MAX_THREADS) => Ok(threads),
+        _ => Err(format!("expected a whole number of threads from 1 to {MAX_THREADS}")),
     }
 }
 
@@ -119,6 +161,27 @@ mod tests {
         assert_eq!(share("0.25"), Ok(0.25));
         for bad in ["", "%", "-1%", "2000%", "nan", "two"] {
             assert!(share(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn threads_are_a_sensible_number() {
+        assert_eq!((threads("1"), threads("256")), (Ok(1), Ok(256)));
+        for bad in ["0", "-1", "257", "1e2", "two", "", "99999999999999999999"] {
+            assert!(threads(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_workload_may_have_a_number_of_threads_of_its_own() {
+        let label = |name: &str, threads| {
+            workload(name, Amount { scale: 1.0, threads }).map(|work| work.label().to_owned())
+        };
+        assert_eq!(label("larson:threads=4", None).unwrap(), "larson:threads=4");
+        assert_eq!(label("larson:threads=4", Some(3)).unwrap(), "larson:threads=4");
+        assert_eq!(label("larson:threads=2", Some(3)).unwrap(), "larson");
+        for bad in ["larson:threads=0", "larson:threads=", "pair-64:threads=2", "no:threads=2"] {
+            assert!(label(bad, None).is_err(), "{bad}");
         }
     }
 

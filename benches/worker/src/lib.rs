@@ -2,8 +2,8 @@
 //! `brkpoint`, under whichever allocator is preloaded, or a program of its own
 //! into which one allocator is linked (`benches/peers`).
 //!
-//! - `worker run NAME --pass time|counts|memory|latency|layout --seed S --scale X`
-//!   runs a workload and prints an [`Answer`] as one JSON line
+//! - `worker run NAME --pass time|counts|memory|latency|layout --seed S --scale X
+//!   [--threads N]` runs a workload and prints an [`Answer`] as one JSON line
 //! - `worker replay FILE --pass time|counts|memory --process N --touch none|recorded|pages|all
 //!   --gaps on|off` does so for a trace, ahead of `main`, before anything has been
 //!   allocated
@@ -41,7 +41,7 @@ use std::process::ExitCode;
 use std::str::FromStr;
 
 use brkpoint_reports::record::Pass;
-use brkpoint_workloads::synthetic::{self, Latencies, Ledger, Observer, Outcome};
+use brkpoint_workloads::synthetic::{self, Amount, Latencies, Ledger, Observer, Outcome};
 use brkpoint_workloads::trace::replay::Options as Replaying;
 use serde::Serialize;
 
@@ -60,10 +60,19 @@ const CALLS: &str = "calls";
 
 /// The arguments of this program that make it run workload `name` under the
 /// instrument of `pass`.
-pub fn run_arguments(name: &str, pass: Pass, seed: u64, scale: f64) -> Vec<OsString> {
+pub fn run_arguments(
+    name: &str,
+    pass: Pass,
+    seed: u64,
+    amount: impl Into<Amount>,
+) -> Vec<OsString> {
+    let Amount { scale, threads } = amount.into();
     let words = [VERB, "run", name, "--pass", pass.name(), "--seed"].map(OsString::from);
     let mut arguments = Vec::from(words);
     arguments.extend([seed.to_string(), "--scale".into(), scale.to_string()].map(OsString::from));
+    if let Some(threads) = threads {
+        arguments.extend(["--threads".into(), threads.to_string().into()]);
+    }
     arguments
 }
 
@@ -201,7 +210,7 @@ fn dispatch(arguments: impl Iterator<Item = OsString>) -> Result<(), String> {
             let workload = synthetic::find(&name).ok_or(format!("no workload {name:?}"))?;
             let options = Options::parse(words)?;
             let mut prepared = workload
-                .prepare(options.seed, options.scale)
+                .prepare(options.seed, options.amount)
                 .map_err(|error| format!("{name}: {error}"))?;
             match options.burden {
                 Some(burden) => print(&measure(options.pass, &mut Burdened { prepared, burden })?),
@@ -222,19 +231,21 @@ fn dispatch(arguments: impl Iterator<Item = OsString>) -> Result<(), String> {
 struct Options {
     pass: Pass,
     seed: u64,
-    scale: f64,
+    amount: Amount,
     burden: Option<Burden>,
 }
 
 impl Options {
     fn parse(mut words: impl Iterator<Item = Result<String, String>>) -> Result<Options, String> {
-        let mut options = Options { pass: Pass::Time, seed: 1, scale: 1.0, burden: None };
+        let mut options =
+            Options { pass: Pass::Time, seed: 1, amount: Amount::from(1.0), burden: None };
         while let Some(option) = words.next().transpose()? {
             let value = words.next().unwrap_or(Err(format!("{option} lacks its value")))?;
             match option.as_str() {
                 "--pass" => options.pass = pass_named(&value)?,
                 "--seed" => options.seed = number(&value)?,
-                "--scale" => options.scale = number(&value)?,
+                "--scale" => options.amount.scale = number(&value)?,
+                "--threads" => options.amount.threads = Some(number(&value)?),
                 "--burden" => options.burden = Some(Burden::parse(&value)?),
                 _ => return Err(format!("unknown option {option:?}")),
             }
