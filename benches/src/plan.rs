@@ -23,6 +23,10 @@ pub const DEFAULT_ROUNDS: u32 = 10;
 /// More rounds than this are refused as a slip of the finger.
 pub const MAX_ROUNDS: u32 = 10_000;
 
+/// What stands between a workload's name and its number of threads, on the command
+/// line and in records, if that is not the usual one.
+pub const THREADS: &str = ":threads=";
+
 /// All that a run needs to know.
 #[derive(Debug)]
 pub struct Plan {
@@ -131,7 +135,7 @@ impl Work {
         // As many as usual are not another workload, nor another command line.
         amount.threads = amount.threads.filter(|threads| Some(*threads) != workload.threads);
         let label = match amount.threads {
-            Some(threads) => format!("{name}:threads={threads}"),
+            Some(threads) => format!("{name}{THREADS}{threads}"),
             None => name.to_owned(),
         };
         Work::Synthetic { name, label, amount, passes, burden: None }

@@ -18,7 +18,7 @@ use rand_pcg::Pcg64Mcg;
 
 use crate::journal::{Journal, JournalError};
 use crate::measure::{self, Failure, Measured};
-use crate::plan::{Course, Entry, Plan, Work};
+use crate::plan::{Course, Entry, Plan, THREADS, Work};
 use crate::supervise::Stop;
 use crate::{machine, version};
 
@@ -308,7 +308,7 @@ impl<'a> Running<'a> {
 /// The run of `cells` that begins now, on this machine.
 pub(crate) fn begun(id: String, cells: Vec<Cell>) -> Run {
     let ours = |cell: &Cell| {
-        let plain = cell.workload.split(':').next()?;
+        let plain = cell.workload.split(THREADS).next()?;
         Some((cell.workload.clone(), synthetic::find(plain)?.about.to_owned()))
     };
     let about = cells.iter().filter_map(ours).collect();

@@ -7,7 +7,7 @@ use brkpoint_workloads::synthetic::{self, Amount, MAX_THREADS, Workload};
 use brkpoint_workloads::trace::replay;
 
 use crate::engine::{ArmSpec, SpecError};
-use crate::plan::{MAX_ROUNDS, Work};
+use crate::plan::{MAX_ROUNDS, THREADS, Work};
 
 /// The option of the verbs that run workloads of ours, which they name by `--workload`.
 #[derive(Debug, Clone, Copy, clap::Args)]
@@ -66,7 +66,7 @@ pub fn engines(text: &str) -> Result<Vec<ArmSpec>, SpecError> {
 /// # Errors
 /// If there is neither, or it does not run in so many threads.
 pub fn workload(name: &str, mut amount: Amount) -> anyhow::Result<Work> {
-    let (plain, number) = name.split_once(":threads=").unzip();
+    let (plain, number) = name.split_once(THREADS).unzip();
     if let Some(workload) = synthetic::find(plain.unwrap_or(name)) {
         if let Some(number) = number {
             let number = threads(number).map_err(|why| anyhow::anyhow!("{name}: {why}"))?;
