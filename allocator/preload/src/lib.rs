@@ -105,12 +105,24 @@ pub extern "C" fn calloc(count: usize, size: usize) -> *mut c_void {
 /// `block` is null or a live block; once resized, nobody uses the old pointer.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn realloc(block: *mut c_void, size: usize) -> *mut c_void {
+    // SAFETY: by contract.
+    unsafe { resize(block, size) }
+}
+
+/// What `realloc` does. In a library that was opened and not preloaded, a call of an
+/// exported function would be one of the program's allocator.
+///
+/// # Safety
+///
+/// As [`realloc`].
+#[inline(always)]
+unsafe fn resize(block: *mut c_void, size: usize) -> *mut c_void {
     let Some(live) = NonNull::new(block.cast()) else {
-        return malloc(size);
+        return or_enomem(allocate(size, GRAIN));
     };
     if size == 0 {
         // SAFETY: by contract.
-        unsafe { free(block) };
+        unsafe { MALLOC.free(live) };
         return null_mut();
     }
     // SAFETY: by contract.
@@ -130,7 +142,7 @@ pub unsafe extern "C" fn reallocarray(
 ) -> *mut c_void {
     match count.checked_mul(size) {
         // SAFETY: by contract.
-        Some(bytes) => unsafe { realloc(block, bytes) },
+        Some(bytes) => unsafe { resize(block, bytes) },
         None => or_enomem(None),
     }
 }
