@@ -196,7 +196,7 @@ fn copy(source: &Path, out: &Path, under: &Path, done: &mut usize) {
                 1,
                 "allocator/src/{file} does not have once: {from}"
             );
-            text = text.replace(from, &to);
+            text = text.replace(from, &in_as_many_lines(from, &to));
             *done += 1;
         }
         if path == Path::new("process/mod.rs") {
@@ -205,6 +205,20 @@ fn copy(source: &Path, out: &Path, under: &Path, done: &mut usize) {
         }
         write(&out.join(&path), &text);
     }
+}
+
+/// What stands there instead, in as many lines: so the copy's lines are those of
+/// the source, for whoever tells of one.
+fn in_as_many_lines(from: &str, to: &str) -> String {
+    let (has, wants) = (to.lines().count(), from.lines().count());
+    if has <= wants {
+        return to.to_owned() + &"\n".repeat(wants - has);
+    }
+    let lines = to.lines().map(|line| match line.trim_start().strip_prefix("//") {
+        Some(comment) => format!("/*{comment} */"),
+        None => line.to_owned(),
+    });
+    lines.collect::<Vec<_>>().join(" ") + &"\n".repeat(wants - 1)
 }
 
 fn read(path: &Path) -> String {
