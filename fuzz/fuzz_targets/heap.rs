@@ -1,4 +1,5 @@
-//! A heap under any settings, over a page source without system calls.
+//! A heap under any settings, over a page source without system calls; now and
+//! then over the tests' and the kernel, too.
 //!
 //! With `BRKPOINT_FUZZ_EXHAUSTIVE=1`, everything is verified after every
 //! operation, and blocks carry the pattern on every byte.
@@ -7,7 +8,7 @@
 use std::sync::LazyLock;
 
 use brkpoint_fuzz::case::Case;
-use brkpoint_fuzz::report;
+use brkpoint_fuzz::{report, targets};
 use brkpoint_workloads::shadow::Rules;
 use libfuzzer_sys::fuzz_target;
 
@@ -19,5 +20,11 @@ static RULES: LazyLock<Rules> = LazyLock::new(|| {
 fuzz_target!(|case: Case| {
     if let Err(violation) = case.run(*RULES) {
         report::fail(&case, &violation, |case| case.run(Rules::EXHAUSTIVE).and(case.run(*RULES)));
+    }
+    if let Err(violation) = targets::sources(&case, *RULES) {
+        // A shorter program would have another turn.
+        report::fail(&case, &violation, |case| {
+            targets::simulated(case, *RULES).and_then(|()| targets::kernel(case, *RULES))
+        });
     }
 });

@@ -28,7 +28,7 @@ fuzz_target!(|bytes: &[u8]| {
         storm.run(seed, || Process::new(false)).unwrap_or_else(|broken| panic!("{broken}"));
         return;
     }
-    let events = Events { trim: true, set: true, threads: THREADS, ..Events::NONE };
+    let events = Events { trim: true, set: true, threads: THREADS, fork: true, ..Events::NONE };
     let shape = Shape { largest, align_most: 64 << 10, impossible: true, events, ..Shape::PLAIN };
     let Ok(program) = shape.program(&mut bytes) else { return };
     let mut subject = Crew::new(Process::new(true), THREADS);

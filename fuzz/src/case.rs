@@ -79,7 +79,33 @@ impl Case {
     ///
     /// The promise that was broken.
     pub fn run_failing(&self, rules: Rules, nth: u64) -> Result<u64, Violation> {
-        let mut subject = Subjected::new(Heap::new(self.config, Arena::new()));
+        let (mut subject, mut shadow) = self.perform(Arena::new(), rules, nth)?;
+        let requests = subject.heap.source().requests();
+        ensure_recovered(&mut subject, &shadow)?;
+        subject.heap.source_mut().verify();
+        shadow.inspect(&mut subject)?;
+        Ok(requests)
+    }
+
+    /// As [`Case::run`], on another page source.
+    ///
+    /// # Errors
+    ///
+    /// The promise that was broken.
+    pub fn run_over(&self, source: impl Staged, rules: Rules) -> Result<(), Violation> {
+        let (mut subject, mut shadow) = self.perform(source, rules, u64::MAX)?;
+        ensure_recovered(&mut subject, &shadow)?;
+        shadow.inspect(&mut subject)
+    }
+
+    /// Performs the program, and frees all.
+    fn perform<S: Staged>(
+        &self,
+        source: S,
+        rules: Rules,
+        nth: u64,
+    ) -> Result<(Subjected<S>, Shadow), Violation> {
+        let mut subject = Subjected::new(Heap::new(self.config, source));
         rate::count(self.program.len());
         let fails = |op: &Op| matches!(op, Op::Event(Event::Fail { .. }));
         let mut granted = GRANTED;
@@ -99,16 +125,7 @@ impl Case {
         shadow.inspect(&mut subject)?;
         subject.heap.source_mut().stage_failure(0, 0);
         shadow.free_all(&mut subject)?;
-        let requests = subject.heap.source().requests();
-        self.ensure_recovered(&mut subject).map_err(|what| Violation {
-            at: shadow.performed(),
-            block: 0,
-            promise: Promise::Returned,
-            what,
-        })?;
-        subject.heap.source_mut().verify();
-        shadow.inspect(&mut subject)?;
-        Ok(requests)
+        Ok((subject, shadow))
     }
 
     /// Runs it, and gives each operation's outcome, and after each of them what
@@ -129,16 +146,22 @@ impl Case {
         shadow.free_all(&mut subject)?;
         Ok((outcomes, accounts))
     }
+}
 
-    /// With all freed, a large block can be had, and goes back.
-    fn ensure_recovered(&self, subject: &mut Subjected<Arena>) -> Result<(), String> {
-        let heap = &mut subject.heap;
-        let large = heap.allocate(LARGE, 16).ok_or("with all freed, no large block is granted")?;
+/// With all freed, a large block can be had, and goes back.
+fn ensure_recovered<S: Staged>(
+    subject: &mut Subjected<S>,
+    shadow: &Shadow,
+) -> Result<(), Violation> {
+    let heap = &mut subject.heap;
+    let recovered = match heap.allocate(LARGE, 16) {
         // SAFETY: just allocated, and used by nobody.
-        unsafe { heap.free(large.start) }.map_err(|misuse| misuse.to_string())?;
-        heap.trim(0);
-        Ok(())
-    }
+        Some(large) => unsafe { heap.free(large.start) }.map_err(|misuse| misuse.to_string()),
+        None => Err("with all freed, no large block is granted".to_owned()),
+    };
+    heap.trim(0);
+    let at = shadow.performed();
+    recovered.map_err(|what| Violation { at, block: 0, promise: Promise::Returned, what })
 }
 
 /// With the events of the target `heap`.

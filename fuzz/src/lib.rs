@@ -2,14 +2,16 @@
 //!
 //! - [`arena`]: a page source without system calls, whose given-back memory is watched
 //! - [`case`]: a heap's settings and a program out of a fuzzer's bytes, and its run
+//! - [`child`]: what is done in a forked child
 //! - [`process`]: the process's own heap, with its caches
 //! - `rate`: how many operations a second, told at the end of a run
 //! - [`report`]: a broken promise as a shrunk test
-//! - [`targets`]: what `oom` and `differential` do with a case
+//! - [`targets`]: what `heap`, `oom` and `differential` do with a case
 //! - `settings`, `subject`: the tests' own, shared with `allocator/tests`
 
 pub mod arena;
 pub mod case;
+pub mod child;
 pub mod process;
 mod rate;
 pub mod report;

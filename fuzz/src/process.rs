@@ -41,13 +41,13 @@ impl Subject for Process {
 
     unsafe fn free(&mut self, block: NonNull<u8>, layout: Layout) {
         let Global(heap) = self.global;
-        // Both ways to free, by the block's size.
+        // Every way to free, by the block's size.
         // SAFETY: by contract.
         unsafe {
-            if layout.size().is_multiple_of(3) {
-                heap.free(block);
-            } else {
-                heap.free_sized(block, layout.size(), layout.align());
+            match layout.size() % 3 {
+                0 => heap.free(block),
+                1 => heap.free_sized(block, layout.size(), layout.align()),
+                _ => self.global.free(block, layout),
             }
         }
     }
@@ -58,6 +58,11 @@ impl Subject for Process {
         layout: Layout,
         size: usize,
     ) -> Option<NonNull<u8>> {
+        // Either way to resize, by the block's size.
+        if layout.size() % 3 == 2 {
+            // SAFETY: by contract.
+            return unsafe { self.global.reallocate(block, layout, size) };
+        }
         let Global(heap) = self.global;
         // SAFETY: by contract.
         unsafe { heap.reallocate(block, size, layout.align()) }
@@ -83,6 +88,13 @@ impl Subject for Process {
         Ok(())
     }
 
+    fn fork(&mut self) -> Option<libc::pid_t> {
+        // SAFETY: the child only tests the allocator, which promises to work
+        // there, and ends.
+        let child = unsafe { libc::fork() };
+        (child >= 0).then_some(child)
+    }
+
     fn inspect(&mut self, model: &Model, thorough: bool) -> Result<(), Complaint> {
         if !thorough {
             return Ok(());
@@ -97,8 +109,33 @@ impl Subject for Process {
         if self.is_alone && (blocks < model.blocks || bytes < model.usable) {
             return Err(misstated(model, &stats));
         }
-        Ok(())
+        if self.is_alone { ensure_cached(&heap, &stats) } else { Ok(()) }
     }
+}
+
+/// What caches keep is as much as is told, block by block, and each block once.
+fn ensure_cached(heap: &Brkpoint, stats: &Stats) -> Result<(), Complaint> {
+    let mut cached = Vec::with_capacity(stats.cached_blocks);
+    let mut beyond = 0;
+    heap.cached(|block, size| {
+        // No room is made meanwhile: that would allocate, if we were the process's.
+        if cached.len() < cached.capacity() {
+            cached.push((block.addr(), size));
+        } else {
+            beyond += 1;
+        }
+    });
+    cached.sort_unstable();
+    let is_apart = cached.windows(2).all(|pair| pair[0].0 + pair[0].1 <= pair[1].0);
+    let bytes: usize = cached.iter().map(|(_, size)| size).sum();
+    if beyond == 0 && is_apart && (cached.len(), bytes) == (stats.cached_blocks, stats.cached) {
+        return Ok(());
+    }
+    let what = format!(
+        "{} blocks of {bytes} bytes are cached, and {beyond} more; apart: {is_apart}\n{stats}",
+        cached.len()
+    );
+    Err(Complaint::new(Promise::Accounts, what))
 }
 
 /// With all freed, all other threads gone and the caches emptied, nothing lives

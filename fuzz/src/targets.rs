@@ -1,13 +1,24 @@
-//! What the fuzz targets `oom` and `differential` do with a case; tests do so, too.
+//! What the fuzz targets `heap`, `oom` and `differential` do with a case; tests do
+//! so, too.
 
-use brkpoint_allocator::Config;
+use brkpoint_allocator::{BreakSource, Config, Simulated, System};
 use brkpoint_workloads::op::draw::Events;
 use brkpoint_workloads::shadow::{Promise, Rules, Violation};
 
 use crate::case::{Case, HEAP};
+use crate::child;
 
 /// Requests that fail in turn, at most.
 const TURNS: u64 = 24;
+
+/// One case in so many runs over the other page sources, too, which take their time.
+const SOURCES: usize = 8;
+
+/// One of those in so many runs over the kernel, in a child that is forked for it.
+const KERNEL: usize = 4;
+
+/// Bytes of each half of the tests' arena.
+const HALF: usize = 64 << 20;
 
 /// Which events a case of the target `oom` has.
 pub const OOM: Events = Events { fail: true, ..HEAP };
@@ -15,6 +26,55 @@ pub const OOM: Events = Events { fail: true, ..HEAP };
 /// Which events a case of the target `differential` has: a refusal depends on
 /// where a break is.
 pub const DIFFERENTIAL: Events = Events { move_break: false, ..HEAP };
+
+/// Runs a case over the tests' page source and the kernel, now and then.
+///
+/// # Errors
+///
+/// The promise that was broken.
+pub fn sources(case: &Case, rules: Rules) -> Result<(), Violation> {
+    let turn = case.program.len();
+    if turn.is_multiple_of(SOURCES) {
+        simulated(case, rules)?;
+    }
+    if turn.is_multiple_of(SOURCES * KERNEL) { kernel(case, rules) } else { Ok(()) }
+}
+
+/// Runs a case over the tests' page source.
+///
+/// # Errors
+///
+/// The promise that was broken.
+pub fn simulated(case: &Case, rules: Rules) -> Result<(), Violation> {
+    case.run_over(Simulated::new(HALF), rules)
+}
+
+/// Runs a case over the kernel, with a break of its own and with the program's.
+/// In a child, where nobody else has the break meanwhile but the C library's
+/// malloc, which bears that it is moved; what is lost of it is lost there.
+///
+/// # Errors
+///
+/// That a promise was broken there; the child has said which.
+pub fn kernel(case: &Case, rules: Rules) -> Result<(), Violation> {
+    [BreakSource::Reserved, BreakSource::Program].into_iter().try_for_each(|source| {
+        let run = || match case.run_over(System::new(source), rules) {
+            Ok(()) => true,
+            Err(violation) => {
+                eprintln!("over the kernel, break={source}: {violation}");
+                false
+            }
+        };
+        let what = match child::run(run) {
+            child::End::Exited(true) => return Ok(()),
+            child::End::Exited(false) => format!("over the kernel, break={source}: it said what"),
+            child::End::Killed(signal) => {
+                format!("over the kernel, break={source}: signal {signal}")
+            }
+        };
+        Err(Violation { at: 0, block: 0, promise: Promise::Source, what })
+    })
+}
 
 /// Runs a case as it is, and with each request to the page source failing in
 /// turn.

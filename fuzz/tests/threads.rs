@@ -14,7 +14,7 @@ const RULES: Rules = Rules { granted: 64 << 20, ..Rules::FAST };
 
 #[test]
 fn the_heap_of_a_process_keeps_its_promises_and_is_empty_in_the_end() {
-    let events = Events { trim: true, set: true, threads: THREADS, ..Events::NONE };
+    let events = Events { trim: true, set: true, threads: THREADS, fork: true, ..Events::NONE };
     for seed in 0..40 {
         let largest = 1 << (6 + seed % 12);
         if seed % 8 == 7 {
