@@ -3,6 +3,7 @@
 //! - [`arena`]: a page source without system calls, whose given-back memory is watched
 //! - [`case`]: a heap's settings and a program out of a fuzzer's bytes, and its run
 //! - [`child`]: what is done in a forked child
+//! - [`misuse`]: mistakes that programs make, and what becomes of them
 //! - [`process`]: the process's own heap, with its caches
 //! - `rate`: how many operations a second, told at the end of a run
 //! - [`report`]: a broken promise as a shrunk test
@@ -12,6 +13,7 @@
 pub mod arena;
 pub mod case;
 pub mod child;
+pub mod misuse;
 pub mod process;
 mod rate;
 pub mod report;

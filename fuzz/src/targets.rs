@@ -77,13 +77,16 @@ pub fn kernel(case: &Case, rules: Rules) -> Result<(), Violation> {
 }
 
 /// Runs a case as it is, and with each request to the page source failing in
-/// turn.
+/// turn; now and then over the tests' page source, too.
 ///
 /// # Errors
 ///
 /// The promise that was broken.
 pub fn oom(case: &Case) -> Result<(), Violation> {
     let requests = case.run_failing(Rules::FAST, u64::MAX)?;
+    if case.program.len().is_multiple_of(SOURCES) {
+        simulated(case, Rules::FAST)?;
+    }
     (0..requests.min(TURNS)).try_for_each(|nth| case.run_failing(Rules::FAST, nth).map(drop))
 }
 
