@@ -10,6 +10,8 @@ use std::path::Path;
 use std::sync::LazyLock;
 
 use arbitrary::Unstructured;
+use brkpoint_fuzz::child::{self, End};
+use brkpoint_fuzz::library::Library;
 use brkpoint_workloads::crew::Crew;
 use brkpoint_workloads::family::{Family, Mallocs};
 use brkpoint_workloads::op::arbitrary::Bytes;
@@ -21,7 +23,7 @@ use libfuzzer_sys::fuzz_target;
 const THREADS: u32 = 3;
 const RULES: Rules = Rules { granted: 64 << 20, ..Rules::FAST };
 
-static FAMILY: LazyLock<Family> = LazyLock::new(|| {
+static FAMILY: LazyLock<(Family, Library)> = LazyLock::new(|| {
     let path: OsString = std::env::var_os("BRKPOINT_FUZZ_LIBRARY").unwrap_or_else(|| {
         panic!("set BRKPOINT_FUZZ_LIBRARY to the path of a library (`scripts/fuzz` does)")
     });
@@ -30,7 +32,17 @@ static FAMILY: LazyLock<Family> = LazyLock::new(|| {
     // SAFETY: before the first input, when there is one thread.
     unsafe { std::env::set_var("BRKPOINT_BREAK", "reserved") };
     // SAFETY: the path is said to be that of a malloc family.
-    unsafe { Family::of_library(Path::new(&path)) }.unwrap_or_else(|missing| panic!("{missing}"))
+    let family = unsafe { Family::of_library(Path::new(&path)) };
+    let family = family.unwrap_or_else(|missing| panic!("{missing}"));
+    let library = Library::open(Path::new(&path));
+    // Once is enough, for what goes to stderr.
+    let (end, said) = child::overhear(|| {
+        library.tell();
+        true
+    });
+    assert_eq!(end, End::Exited(true));
+    assert!(!said.contains(&0), "malloc_stats tells no text: {said:?}");
+    (family, library)
 });
 
 fuzz_target!(|bytes: &[u8]| {
@@ -39,9 +51,15 @@ fuzz_target!(|bytes: &[u8]| {
     let events = Events { trim: true, set: true, threads: THREADS, ..Events::NONE };
     let shape = Shape { largest, impossible: true, events, ..Shape::PLAIN };
     let Ok(program) = shape.program(&mut bytes) else { return };
-    let mut subject = Crew::new(Mallocs::new(*FAMILY, false), THREADS);
+    let mut subject = Crew::new(Mallocs::new(FAMILY.0, false), THREADS);
     let mut shadow = Shadow::with(RULES);
-    let done = program.iter().try_for_each(|&op| shadow.perform(&mut subject, op).map(drop));
+    let half = program.len() / 2;
+    let done = program.iter().enumerate().try_for_each(|(at, &op)| {
+        if at == half {
+            FAMILY.1.exercise(largest >> (at % 8));
+        }
+        shadow.perform(&mut subject, op).map(drop)
+    });
     if let Err(violation) = done.and_then(|()| shadow.free_all(&mut subject)) {
         panic!("{violation}\n\n{}\n{}", text::words(&program), text::c(&program));
     }

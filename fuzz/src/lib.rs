@@ -3,6 +3,7 @@
 //! - [`arena`]: a page source without system calls, whose given-back memory is watched
 //! - [`case`]: a heap's settings and a program out of a fuzzer's bytes, and its run
 //! - [`child`]: what is done in a forked child
+//! - [`library`]: what of a malloc library no program of the target `abi` calls
 //! - [`misuse`]: mistakes that programs make, and what becomes of them
 //! - [`process`]: the process's own heap, with its caches
 //! - `rate`: how many operations a second, told at the end of a run
@@ -13,6 +14,7 @@
 pub mod arena;
 pub mod case;
 pub mod child;
+pub mod library;
 pub mod misuse;
 pub mod process;
 mod rate;

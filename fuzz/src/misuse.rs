@@ -76,7 +76,7 @@ impl Refusal {
         }
     }
 
-    fn is_one(self, what: &str) -> Result<(), String> {
+    fn whichever(self, what: &str) -> Result<(), String> {
         if self.0.is_err() { Ok(()) } else { Err(format!("{what}: it was not noticed")) }
     }
 }
@@ -133,7 +133,7 @@ unsafe fn err<S: PageSource>(
             0 | 1 => {
                 let inner = block.add(if kind == 0 || usable <= GRAIN { 1 } else { GRAIN });
                 Refusal(heap.free(inner)).is(Misuse::NotABlock, "free within a block")?;
-                Refusal(heap.usable_size(inner).map(drop)).is_one("the size within a block")?;
+                Refusal(heap.usable_size(inner).map(drop)).whichever("the size within a block")?;
                 let resized = heap.reallocate(inner, 2 * usable, GRAIN);
                 Refusal(resized.map(drop)).is(Misuse::NotABlock, "resize within a block")?;
             }
@@ -145,7 +145,7 @@ unsafe fn err<S: PageSource>(
                     Refusal(heap.usable_size(block).map(drop))
                         .is(Misuse::DoubleFree, "the size of a free block")?;
                 } else {
-                    again.is_one("free of a free block")?;
+                    again.whichever("free of a free block")?;
                 }
                 if kind > 3 && has_headers {
                     write_after_free(heap, block, usable, kind == 4, [left, right])?;
@@ -170,7 +170,7 @@ unsafe fn err<S: PageSource>(
                 let own = block.sub(8 - (kind - 10));
                 let saved = own.read();
                 own.write(saved ^ 0x10);
-                Refusal(heap.free(block)).is_one("free of a block without its header")?;
+                Refusal(heap.free(block)).whichever("free of a block without its header")?;
                 own.write(saved);
             }
             _ => {}
