@@ -44,7 +44,7 @@ pub struct Arguments {
     #[arg(short, long, value_name = "FILE", required_unless_present = "library")]
     output: Option<PathBuf>,
 
-    /// Record no more than this; 25 bytes are about one event, of which 5 are kept
+    /// Record no more than this; 10 bytes are about one event, of which 5 are kept
     #[arg(long, value_name = "BYTES", default_value = "8G", value_parser = values::bytes)]
     max_bytes: u64,
 

@@ -10,7 +10,7 @@
 //! - `residence`: how much of large blocks is resident when they go
 //! - `image`: what is noted of a program, at its start and in a forked child
 //! - `system`: system calls that leave `errno` alone
-//! - `raw`: the layout of the files
+//! - `raw`: the layout of the files; `packed`: entries in fewer bytes
 //!
 //! It takes no lock and allocates nothing through the functions that it records.
 #![no_std]
@@ -24,6 +24,9 @@ use core::ptr::null_mut;
 use raw::{CALLOC, FREE, MALLOC, REFUSED};
 
 mod image;
+#[path = "../../src/trace/packed.rs"]
+#[allow(dead_code, reason = "the reader of the files includes it too")]
+mod packed;
 mod page;
 mod pen;
 #[path = "../../src/trace/raw.rs"]

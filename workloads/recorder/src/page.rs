@@ -10,13 +10,18 @@ use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, compiler_fence};
 
 use crate::pen::{ALIVE, Pen, clock};
 use crate::raw::{
-    AT_FILE, AT_IMAGE, AT_MAP, Control, Entry, FIRST, INSIDE_BYTES, MAGIC, RING_AT, SEGMENT,
-    SEGMENTS, STOPPED_BY_BYTES, STOPPED_BY_FAILURE, VERSION, Window,
+    AT_FILE, AT_IMAGE, AT_MAP, COPIES_AT, Control, ENTRIES, Entry, FIRST, INSIDE_BYTES, MAGIC,
+    PACKED_ALIGN, RING_AT, SEGMENT, SEGMENTS, STAGE, STAGE_AT, STOPPED_BY_BYTES,
+    STOPPED_BY_FAILURE, VERSION, Window,
 };
 use crate::system::{self, Errno};
-use crate::{image, pen, real};
+use crate::{image, packed, pen, real};
 
-const RING: usize = SEGMENTS * SEGMENT;
+/// The ring and the stage behind it.
+const RING: usize = COPIES_AT - RING_AT;
+/// Most bytes of the stage that packing a window takes, and a word behind it.
+const MOST: usize = size_of::<Window>() + packed::room(ENTRIES) + PACKED_ALIGN;
+const _: () = assert!(MOST <= STAGE && align_of::<Window>() == PACKED_ALIGN);
 
 /// What is being done about this process.
 static STATE: AtomicU32 = AtomicU32::new(NEW);
@@ -148,7 +153,7 @@ fn child(pen: *mut Pen) {
     unsafe {
         (*pen).mapped.iter_mut().for_each(unmap);
         ((*pen).next, (*pen).end, (*pen).len, (*pen).inside) = (0, 0, 0, 0);
-        ((*pen).thread, (*pen).windows, (*pen).copying) = (0, 0, 0);
+        ((*pen).thread, (*pen).windows, (*pen).packing, (*pen).staged) = (0, 0, 0, 0);
     }
     THREADS.store(0, Relaxed);
     if let Some(control) = control() {
@@ -176,7 +181,7 @@ pub(crate) fn turn(pen: *mut Pen, bytes: usize) -> *mut Entry {
     // SAFETY: this thread's own pen. A signal's handler that uses it meanwhile finds it
     // busy, or finds the new window.
     let pen = unsafe { &mut *pen };
-    if pen.busy != 0 || pen.copying != 0 {
+    if pen.busy != 0 || pen.packing != 0 {
         if let Some(control) = control() {
             control.lost.fetch_add(1, Relaxed);
         }
@@ -186,15 +191,15 @@ pub(crate) fn turn(pen: *mut Pen, bytes: usize) -> *mut Entry {
     compiler_fence(AcqRel);
     let place = turned(pen, bytes);
     compiler_fence(AcqRel);
-    (pen.busy, pen.copying) = (0, 1);
+    (pen.busy, pen.packing) = (0, 1);
     compiler_fence(AcqRel);
     // Two windows ago: a signal may have come between the taking of a place in the
     // previous one and the writing there.
     if !place.is_null() && pen.windows >= 5 {
-        copy(pen, pen.windows - 2);
+        pack(pen, pen.windows - 2);
     }
     compiler_fence(AcqRel);
-    pen.copying = 0;
+    pen.packing = 0;
     place
 }
 
@@ -215,6 +220,7 @@ fn turned(pen: &mut Pen, bytes: usize) -> *mut Entry {
     }
     if pen.thread == 0 {
         pen.thread = THREADS.fetch_add(1, Relaxed) + 1;
+        (pen.process, pen.kernel_thread) = (system::pid(), system::tid());
         ALIVE.alone.store(u64::from(pen.thread == 1), Release);
     }
     let number = pen.windows + 1;
@@ -232,8 +238,8 @@ fn turned(pen: &mut Pen, bytes: usize) -> *mut Entry {
         magic: MAGIC,
         bytes: size as u64,
         base: pen.base,
-        thread: u64::from(system::tid()),
-        process: system::pid(),
+        thread: u64::from(pen.kernel_thread),
+        process: pen.process,
         parent: PARENT.load(Relaxed),
         number: u64::from(number),
     };
@@ -335,29 +341,63 @@ fn events<T>(pen: &Pen, used: impl FnMut(usize) -> Result<T, Errno>) -> Result<T
     file(image::path_in(&mut [0; image::MOST], &[image, b"-", thread, b".events"]), used)
 }
 
-/// Copies window `number` to the file's end, and empties its segment.
-fn copy(pen: &mut Pen, number: u32) {
-    let Some(control) = control() else { return };
-    let window = pen.mapped[0].0 + in_ring(number);
-    // Nothing is lost if it cannot be: the window stays where it is.
-    if !counted(control, SEGMENT) {
+/// Packs window `number` behind what is in the stage, and empties its segment.
+fn pack(pen: &mut Pen, number: u32) {
+    let ring = pen.mapped[0].0;
+    // Nothing is lost if there is no room: the window stays where it is.
+    if pen.staged + MOST > STAGE && !copy(pen, ring) {
         return;
     }
-    let start: *mut u8 = ptr::with_exposed_provenance_mut(window);
-    // SAFETY: a segment that nothing is written to any more.
-    let bytes = unsafe { core::slice::from_raw_parts(start, SEGMENT) };
-    let copied = events(pen, |file| system::write_at(file, bytes, pen.len));
-    if let Err(error) = copied {
-        return fail(control, AT_FILE, error);
-    }
-    pen.len += SEGMENT as u64;
-    // SAFETY: as above. Whoever reads what a killed process left sees that a window without
-    // a header is none.
+    let segment: *mut u8 = ptr::with_exposed_provenance_mut(ring + in_ring(number));
+    let packed: *mut u8 =
+        ptr::with_exposed_provenance_mut(ring + (STAGE_AT - RING_AT) + pen.staged);
+    // Whoever reads what a killed process left finds the window in its segment until it is
+    // whole in the stage; there, a window without a header is none, and ends the stage.
+    //
+    // SAFETY: nothing is written any more to the segment, which has a header and ENTRIES
+    // entries, of any bytes. MOST bytes of the stage are free, and used here only; windows
+    // lie where a Window may.
     unsafe {
-        start.cast::<u64>().write_volatile(0);
+        let header = segment.cast::<Window>().read();
+        let entries = segment.add(size_of::<Window>()).cast::<Entry>();
+        let entries = core::slice::from_raw_parts(entries, ENTRIES);
+        let room =
+            core::slice::from_raw_parts_mut(packed.add(size_of::<Window>()), packed::room(ENTRIES));
+        let len = size_of::<Window>() + packed::pack(entries, room);
+        packed.add(len).cast::<u64>().write_unaligned(0);
+        let bytes = len.next_multiple_of(PACKED_ALIGN);
+        packed.add(bytes).cast::<u64>().write(0);
+        packed.cast::<Window>().write(Window { magic: 0, bytes: bytes as u64, ..header });
         compiler_fence(AcqRel);
-        ptr::write_bytes(start, 0, SEGMENT);
+        packed.cast::<u64>().write_volatile(header.magic);
+        compiler_fence(AcqRel);
+        segment.cast::<u64>().write_volatile(0);
+        compiler_fence(AcqRel);
+        ptr::write_bytes(segment, 0, SEGMENT);
+        pen.staged += bytes;
     }
+}
+
+/// Copies what is in the stage to the file's end; `false`: it stays where it is.
+#[cold]
+fn copy(pen: &mut Pen, ring: usize) -> bool {
+    let Some(control) = control() else { return false };
+    if !counted(control, pen.staged) {
+        return false;
+    }
+    let stage: *mut u8 = ptr::with_exposed_provenance_mut(ring + (STAGE_AT - RING_AT));
+    // SAFETY: a part of this thread's stage, which is written to by nobody else.
+    let bytes = unsafe { core::slice::from_raw_parts(stage, pen.staged) };
+    if let Err(error) = events(pen, |file| system::write_at(file, bytes, pen.len)) {
+        fail(control, AT_FILE, error);
+        return false;
+    }
+    pen.len += pen.staged as u64;
+    pen.staged = 0;
+    // SAFETY: as above. What was copied is in the file before it is no more in the stage.
+    unsafe { stage.cast::<u64>().write_volatile(0) };
+    compiler_fence(AcqRel);
+    true
 }
 
 /// Nothing more is written in this thread's window; stamps count anew from the next.

@@ -29,11 +29,16 @@ pub(crate) struct Pen {
     pub(crate) mapped: [(usize, usize); 2],
     /// Number of the thread in its image, from 1; 0: it has none yet.
     pub(crate) thread: u32,
-    /// A page is being turned, or a full one copied.
+    /// A page is being turned, or a full one packed.
     pub(crate) busy: u32,
-    pub(crate) copying: u32,
+    pub(crate) packing: u32,
     /// Bytes of its file.
     pub(crate) len: u64,
+    /// Bytes of its stage that are used.
+    pub(crate) staged: usize,
+    /// The kernel's numbers of the process and the thread.
+    pub(crate) process: u32,
+    pub(crate) kernel_thread: u32,
     /// Its byte of the file `inside`; 0: not known yet, 1: nobody asks.
     pub(crate) inside: usize,
 }

@@ -8,8 +8,8 @@
 //!   slots, and which blocks pass between threads
 //! - [`Untouched`]: a block of which the program did not touch all
 //! - [`import`]: other tools' traces
-//! - [`raw`]: what the recorder leaves behind; [`session`]: a recording under way;
-//!   [`join`]: makes one file of it
+//! - [`raw`]: what the recorder leaves behind; [`packed`]: entries in fewer bytes;
+//!   [`session`]: a recording under way; [`join`]: makes one file of it
 //! - [`verify`]: whether a process's actions can be performed as they stand;
 //!   [`ordered`]: its calls in the order of their time
 //! - [`replay`]: performs the actions of a process, a thread for each of its own
@@ -21,6 +21,7 @@ pub mod import;
 pub mod join;
 mod large;
 pub mod ordered;
+pub mod packed;
 pub mod raw;
 mod reader;
 pub mod replay;

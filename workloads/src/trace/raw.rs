@@ -8,10 +8,13 @@
 //! ```
 //!
 //! Windows are numbered from 1. The first takes [`FIRST`] bytes, all others [`SEGMENT`].
-//! Those from 3 on are written in a ring of [`SEGMENTS`], which lies behind the first two,
-//! and copied to the file's end before their segment is used again: what is mapped and
-//! written to is always the same little memory. So behind the ring come windows 3, 4 and
-//! so on, and in the ring are the latest.
+//! Those from 3 on are written in a ring of [`SEGMENTS`], which lies behind the first two.
+//! Before its segment is used again, a window is packed (see `packed`) behind others in the
+//! stage, which lies behind the ring. When the stage is full, what is in it is copied to the
+//! file's end. So what is mapped and written to is always the same little memory, and few
+//! bytes are copied, seldom, since each byte and each copy is work for the kernel. Behind
+//! the stage come windows 3, 4 and so on; the next are in the stage, and the latest in the
+//! ring. A process that is killed may leave a window in two of them, but always in one.
 //!
 //! The recorder includes this file as it is, so there is nothing but `core` in it.
 
@@ -20,11 +23,12 @@ use core::sync::atomic::{AtomicU32, AtomicU64};
 /// First word of `control`, and of each window.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"BRKPARTS");
 /// Version of this layout.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// The variable that names the directory, and that of its limit in bytes.
 pub const DIRECTORY: &str = "BRKPOINT_RECORD";
-/// Most bytes that all windows may take; a decimal number.
+/// Most bytes that all files of windows may take: what is mapped of them, and what is
+/// copied behind that, packed. A decimal number.
 pub const MAX_BYTES: &str = "BRKPOINT_RECORD_MAX_BYTES";
 /// If it is set, each thread says while it is in a call of the family: a byte of
 /// the file `inside`, at the thread's number.
@@ -42,7 +46,7 @@ pub struct Control {
     pub version: AtomicU32,
     /// Images so far.
     pub images: AtomicU32,
-    /// Bytes of all windows.
+    /// Bytes of all files of windows.
     pub bytes: AtomicU64,
     /// Most they may be.
     pub max_bytes: AtomicU64,
@@ -113,12 +117,22 @@ pub struct Window {
 /// Bytes of the first window.
 pub const FIRST: usize = 16 << 10;
 /// Bytes of all others.
-pub const SEGMENT: usize = 64 << 10;
+pub const SEGMENT: usize = 32 << 10;
 /// Segments of the ring: one is written on; the previous one too, if a signal came
-/// between the taking of a place and the writing there; one is copied.
+/// between the taking of a place and the writing there; one is packed.
 pub const SEGMENTS: usize = 3;
 /// Where the ring is in the file.
 pub const RING_AT: usize = FIRST + SEGMENT;
+/// Where the stage is, which is mapped together with the ring.
+pub const STAGE_AT: usize = RING_AT + SEGMENTS * SEGMENT;
+/// Bytes of the stage. It is full where there is no room for any window.
+pub const STAGE: usize = 128 << 10;
+/// Where the copies begin.
+pub const COPIES_AT: usize = STAGE_AT + STAGE;
+/// Packed windows are filled up with zeros to a multiple of so many bytes.
+pub const PACKED_ALIGN: usize = 8;
+/// Places for entries in a segment.
+pub const ENTRIES: usize = (SEGMENT - size_of::<Window>()) / size_of::<Entry>();
 
 /// One record in a window; all zero where nothing was written.
 ///
