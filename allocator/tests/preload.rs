@@ -7,7 +7,7 @@ mod programs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use programs::{PRESETS, compiled, have, output, preloaded, stdout};
+use programs::{PRESETS, compiled, have, library, output, preloaded, stdout};
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
@@ -33,6 +33,14 @@ fn says_ok(name: &str, arguments: &[&str]) {
 #[test]
 fn the_c_contract_and_its_errno_rules_hold() {
     says_ok("contract", &[]);
+}
+
+#[test]
+fn a_library_that_is_opened_calls_no_function_of_the_programs_malloc() {
+    let Some(binary) = compiled("opened") else { return };
+    let mut command = Command::new(binary);
+    command.arg(library()).env("BRKPOINT_BREAK", "reserved");
+    assert_eq!(text(&stdout(command)), "ok\n");
 }
 
 #[test]
@@ -164,7 +172,7 @@ fn the_program_break_is_moved_by_brk_and_mmap_only_maps() {
         let mut command = Command::new("strace");
         command
             .args(["-qq", "-e", "trace=brk,mmap,munmap", "-E"])
-            .arg(format!("LD_PRELOAD={}", programs::library().display()))
+            .arg(format!("LD_PRELOAD={}", library().display()))
             .args([
                 "-E",
                 &format!("BRKPOINT_PRESET={preset}"),

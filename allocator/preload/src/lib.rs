@@ -109,8 +109,8 @@ pub unsafe extern "C" fn realloc(block: *mut c_void, size: usize) -> *mut c_void
     unsafe { resize(block, size) }
 }
 
-/// What `realloc` does. In a library that was opened and not preloaded, a call of an
-/// exported function would be one of the program's allocator.
+/// What [`realloc`] does: no exported function calls another one, which in a library
+/// that was opened and not preloaded is the program's.
 ///
 /// # Safety
 ///

@@ -61,6 +61,12 @@ fn freeze(threshold: &mut MmapThreshold) {
 /// `mallinfo2(3)`.
 #[unsafe(no_mangle)]
 pub extern "C" fn mallinfo2() -> libc::mallinfo2 {
+    accounts()
+}
+
+/// What [`mallinfo2`] tells: no exported function calls another one, which in a library
+/// that was opened and not preloaded may be the C library's.
+fn accounts() -> libc::mallinfo2 {
     let stats = MALLOC.stats();
     let arena = stats.break_bytes + stats.region_bytes;
     let free = stats.free + stats.top;
@@ -81,7 +87,7 @@ pub extern "C" fn mallinfo2() -> libc::mallinfo2 {
 /// `mallinfo(3)`: as [`mallinfo2`], cut down to `int`.
 #[unsafe(no_mangle)]
 pub extern "C" fn mallinfo() -> libc::mallinfo {
-    let info = mallinfo2();
+    let info = accounts();
     libc::mallinfo {
         arena: info.arena as c_int,
         ordblks: info.ordblks as c_int,
