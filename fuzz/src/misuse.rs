@@ -134,7 +134,8 @@ unsafe fn err<S: PageSource>(
                 let inner = block.add(if kind == 0 || usable <= GRAIN { 1 } else { GRAIN });
                 Refusal(heap.free(inner)).is(Misuse::NotABlock, "free within a block")?;
                 if has_headers {
-                    Refusal(heap.usable_size(inner).map(drop)).whichever("the size within a block")?;
+                    Refusal(heap.usable_size(inner).map(drop))
+                        .whichever("the size within a block")?;
                 }
                 let resized = heap.reallocate(inner, 2 * usable, GRAIN);
                 Refusal(resized.map(drop)).is(Misuse::NotABlock, "resize within a block")?;
