@@ -38,7 +38,9 @@ fn known_blocks_on_an_allocator_of_known_overhead_cost_what_is_computed() {
     let (scale, pages) = (0.001, 1000);
     let counted = bump("pair-1k", Pass::Counts, scale);
     assert_eq!(counted.ops, 8_000);
-    assert!(counted.minor_faults.abs_diff(pages) <= 1, "{}", counted.minor_faults);
+    // The workload's code may run for the first time in a window of the program's file
+    // or two, which the kernel maps with one fault each.
+    assert!((pages - 1..=pages + 3).contains(&counted.minor_faults), "{}", counted.minor_faults);
 
     let seen = bump("pair-1k", Pass::Memory, scale);
     let heap = seen.peak_rss_bytes - seen.baseline_rss_bytes;
