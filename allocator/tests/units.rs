@@ -55,6 +55,9 @@ fn out_of_band_misuse_is_refused_by_the_heap_and_changes_nothing() {
     unsafe {
         assert_eq!(heap.free(block.add(1)), Err(Misuse::NotABlock));
         assert_eq!(heap.free(block.add(16)), Err(Misuse::NotABlock));
+        let live = heap.stats().live;
+        assert_eq!(heap.reallocate(block.add(16), 200, 16), Err(Misuse::NotABlock));
+        assert_eq!(heap.stats().live, live, "the new block is no more");
         assert_eq!(heap.free(block), Ok(()));
         assert_eq!(heap.free(block), Err(Misuse::DoubleFree));
     }

@@ -47,10 +47,14 @@ impl<S: PageSource> Heap<S> {
             // It was to move only to be smaller: it may as well stay.
             return Ok((size <= usable).then_some(block));
         };
-        // SAFETY: two live blocks, each at least as long as what is copied.
+        // SAFETY: two live blocks, each at least as long as what is copied; of the new one
+        // nobody else knows.
         unsafe {
             start.copy_from_nonoverlapping(block, size.min(usable));
-            self.free(block)?;
+            if let Err(misuse) = self.free(block) {
+                self.free(start)?;
+                return Err(misuse);
+            }
         }
         Ok(Some(start))
     }
