@@ -53,6 +53,8 @@ const ENVIRONMENTS: usize = 16;
 
 /// What each line on stderr begins with.
 const SAID: &str = "brkpoint: ";
+/// What follows a name that is nearly a setting's.
+const IGNORED: &str = " is not a setting and is ignored; did you mean ";
 
 unsafe extern "C" {
     static mut environ: *const *const c_char;
@@ -106,9 +108,9 @@ fn begin_with(text: &str) {
     }
     // Beside those, only names are told that are nearly a setting's.
     let slips = said.lines().filter(|line| {
-        let name = line.trim_start_matches(SAID).split(' ').next().unwrap_or_default();
-        line.contains(" is not a setting and is ignored; did you mean ")
-            && variables().any(|(other, _)| other == name)
+        let said = line.strip_prefix(SAID).unwrap_or_default();
+        let Some((name, _)) = said.split_once(IGNORED) else { return false };
+        variables().any(|(other, _)| other == name)
             && options().iter().all(|option| option.env != name)
     });
     assert_eq!(said.lines().count(), known + slips.count(), "it said:\n{said}");
