@@ -36,11 +36,13 @@ fn layout(answer: Answer) -> Layout {
 fn known_blocks_on_an_allocator_of_known_overhead_cost_what_is_computed() {
     // 4,000 pairs: 4,000 KiB, 1,000 pages.
     let (scale, pages) = (0.001, 1000);
-    let counted = bump("pair-1k", Pass::Counts, scale);
+    // The first process of a program that has just been built may fault its code in.
+    let counted = (0..3)
+        .map(|_| bump("pair-1k", Pass::Counts, scale))
+        .min_by_key(|counted| counted.minor_faults)
+        .expect("three of them");
     assert_eq!(counted.ops, 8_000);
-    // The workload's code may run for the first time in a window of the program's file
-    // or two, which the kernel maps with one fault each.
-    assert!((pages - 1..=pages + 3).contains(&counted.minor_faults), "{}", counted.minor_faults);
+    assert!(counted.minor_faults.abs_diff(pages) <= 1, "{}", counted.minor_faults);
 
     let seen = bump("pair-1k", Pass::Memory, scale);
     let heap = seen.peak_rss_bytes - seen.baseline_rss_bytes;

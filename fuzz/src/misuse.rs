@@ -215,15 +215,14 @@ unsafe fn write_after_free<S: PageSource>(
             !is_beside || heap.free(right).is_err()
         }
     });
-    expect(end, &said, "the heap is corrupt", true)
+    expect(end, &said, "the heap is corrupt")
 }
 
-/// Whether a child ended as misuse ends a process, or, if that is `fine`, with
-/// nothing to complain of.
-fn expect(end: End, said: &[u8], message: &str, fine: bool) -> Result<(), String> {
+/// Whether a child ended as misuse ends a process, or with nothing to complain of.
+fn expect(end: End, said: &[u8], message: &str) -> Result<(), String> {
     let said = String::from_utf8_lossy(said);
     match end {
-        End::Exited(true) if fine => Ok(()),
+        End::Exited(true) => Ok(()),
         End::Killed(libc::SIGABRT) if said.starts_with("brkpoint: ") && said.contains(message) => {
             Ok(())
         }
@@ -275,5 +274,5 @@ pub fn in_process(config: Config, mistake: Mistake) -> Result<(), String> {
         heap.trim(0);
         false
     });
-    expect(end, &said, "(0x", true)
+    expect(end, &said, "(0x")
 }
