@@ -56,10 +56,19 @@ fn out_of_band_misuse_is_refused_by_the_heap_and_changes_nothing() {
         assert_eq!(heap.free(block.add(1)), Err(Misuse::NotABlock));
         assert_eq!(heap.free(block.add(16)), Err(Misuse::NotABlock));
         let live = heap.stats().live;
-        assert_eq!(heap.reallocate(block.add(16), 200, 16), Err(Misuse::NotABlock));
-        assert_eq!(heap.stats().live, live, "the new block is no more");
+        // To a size that it could stay with, and to one that it could not.
+        for size in [40, 200] {
+            assert_eq!(heap.reallocate(block.add(1), size, 16), Err(Misuse::NotABlock));
+            assert_eq!(heap.reallocate(block.add(16), size, 16), Err(Misuse::NotABlock));
+        }
+        assert_eq!(heap.usable_size(block.add(16)), Err(Misuse::NotABlock));
+        assert_eq!(heap.stats().live, live, "nothing was allocated");
         assert_eq!(heap.free(block), Ok(()));
         assert_eq!(heap.free(block), Err(Misuse::DoubleFree));
+        for size in [40, 200] {
+            assert_eq!(heap.reallocate(block, size, 16), Err(Misuse::DoubleFree));
+        }
+        assert_eq!(heap.usable_size(block), Err(Misuse::DoubleFree));
     }
     heap.check().unwrap();
     assert_eq!(heap.stats().live_blocks, 1 + FIRST);

@@ -79,8 +79,8 @@ use returned::Returned;
 use segment::Segment;
 use stats::Counters;
 pub use stats::Stats;
-use units::Units;
 pub(crate) use units::{SMALL_MOST, UNIT_BITS, UnitMap};
+use units::{Unit, Units};
 
 /// Larger requests, and larger alignments, are refused, in bytes.
 pub const REQUEST_MOST: usize = 1 << 46;
@@ -249,8 +249,9 @@ impl<S: PageSource> Heap<S> {
     ///
     /// `block` is a live block of this heap.
     pub unsafe fn usable_size(&self, block: NonNull<u8>) -> Result<usize, Misuse> {
-        if let class @ 1.. = self.units.class_of(block) {
-            return Ok(self.classes.size(class));
+        if let Some((unit, _)) = self.units.unit_of(block) {
+            // SAFETY: the record of its unit.
+            return unsafe { Unit::inspect(unit, block) };
         }
         // SAFETY: by contract.
         let (_, size, _) = unsafe { inspect(block) }?;

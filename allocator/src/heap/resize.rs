@@ -5,6 +5,7 @@ use core::ptr::NonNull;
 
 use super::chunk::{Chunk, HEADER, State};
 use super::misuse::inspect;
+use super::units::Unit;
 use super::{Block, Heap, Misuse};
 use crate::os::PageSource;
 
@@ -47,14 +48,11 @@ impl<S: PageSource> Heap<S> {
             // It was to move only to be smaller: it may as well stay.
             return Ok((size <= usable).then_some(block));
         };
-        // SAFETY: two live blocks, each at least as long as what is copied; of the new one
-        // nobody else knows.
+        // SAFETY: two live blocks, as `resize` and `allocate` say, each at least as long as
+        // what is copied.
         unsafe {
             start.copy_from_nonoverlapping(block, size.min(usable));
-            if let Err(misuse) = self.free(block) {
-                self.free(start)?;
-                return Err(misuse);
-            }
+            self.free(block)?;
         }
         Ok(Some(start))
     }
@@ -74,8 +72,9 @@ impl<S: PageSource> Heap<S> {
         size: usize,
         align: usize,
     ) -> Result<Resized, Misuse> {
-        if let class @ 1.. = self.units.class_of(block) {
-            let usable = self.classes.size(class);
+        if let Some((unit, _)) = self.units.unit_of(block) {
+            // SAFETY: the record of its unit.
+            let usable = unsafe { Unit::inspect(unit, block) }?;
             // A block of a unit never grows; one that is more than half used
             // is not worth a move.
             let stays = size <= usable && size > usable / 2;

@@ -5,7 +5,7 @@ use core::sync::atomic::Ordering;
 
 use super::chunk::State;
 use super::units::{
-    FULL, UNIT, UNIT_BITS, Unit, UnitMap, blocks_of, reciprocal_of, tier_of, words_of,
+    FULL, UNIT, UNIT_BITS, Unit, UnitMap, blocks_of, number_of, reciprocal_of, tier_of, words_of,
 };
 use super::{Heap, Misuse};
 use crate::cache::STACK_BITS;
@@ -110,14 +110,10 @@ impl<S: PageSource> Heap<S> {
                 if offset >= UNIT {
                     break;
                 }
-                // The number of the block, and what is left of it: less than
-                // one only at a block's start.
-                let quotient = offset as u64 * u64::from(reciprocal);
-                let number = (quotient >> 32) as usize;
-                if quotient as u32 >= reciprocal || number >= most {
+                let Some(number) = number_of(offset, reciprocal, most) else {
                     wrong = Some(Misuse::NotABlock);
                     break;
-                }
+                };
                 // Those right behind it, as after a run of allocations, go
                 // with it.
                 let (shift, mut run) = (number % 64, 1);

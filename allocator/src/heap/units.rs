@@ -23,6 +23,7 @@ use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use super::chunk::HEADER;
+use super::misuse::Misuse;
 use super::segment::Segment;
 use crate::cache::STACK_BITS;
 use crate::config::{Config, Metadata};
@@ -104,7 +105,38 @@ pub(super) const fn reciprocal_of(size: usize) -> u32 {
     (1_u64 << 32).div_ceil(size as u64) as u32
 }
 
+/// The number of the block that begins `offset` bytes from the start of a unit of
+/// `blocks` blocks; `None` if none does. What is left of the multiplication is less
+/// than one `reciprocal` only at a block's start.
+#[inline(always)]
+pub(super) fn number_of(offset: usize, reciprocal: u32, blocks: usize) -> Option<usize> {
+    let quotient = offset as u64 * u64::from(reciprocal);
+    let number = (quotient >> 32) as usize;
+    ((quotient as u32) < reciprocal && number < blocks).then_some(number)
+}
+
 impl Unit {
+    /// Whether `block` is one of the unit's that is handed out, and how many bytes it
+    /// has.
+    ///
+    /// # Errors
+    ///
+    /// Why not.
+    ///
+    /// # Safety
+    ///
+    /// The record of the unit that contains `block`.
+    pub(super) unsafe fn inspect(unit: NonNull<Unit>, block: NonNull<u8>) -> Result<usize, Misuse> {
+        // SAFETY: by contract; there are so many bits.
+        unsafe {
+            let Unit { start, reciprocal, size, blocks, .. } = *unit.as_ref();
+            let offset = block.addr().get() - start.addr().get();
+            let number = number_of(offset, reciprocal, blocks.into()).ok_or(Misuse::NotABlock)?;
+            let word = Unit::bits(unit).add(number / 64).read();
+            if word >> (number % 64) & 1 == 1 { Err(Misuse::DoubleFree) } else { Ok(size.into()) }
+        }
+    }
+
     /// The bits' words.
     ///
     /// # Safety

@@ -220,7 +220,7 @@ impl Brkpoint {
     }
 
     /// Resizes a block; as [`Heap::reallocate`], but the copy is made outside
-    /// the lock.
+    /// the lock, and a small block that stays where it is is not inspected.
     ///
     /// # Safety
     ///
