@@ -179,6 +179,29 @@ fn trim_decay_gives_back_what_nobody_needed_for_its_time() {
 }
 
 #[test]
+fn trim_decay_keeps_room_for_a_mapping_that_the_threshold_rose_to() {
+    let mut heap = simulated(Config {
+        mmap_threshold: MmapThreshold::Dynamic(1 << 20),
+        trim: Trim::Decay,
+        trim_decay: Count(1000),
+        trim_threshold: Bytes(1 << 20),
+        top_pad: Bytes(0),
+        ..preset(Preset::HybridDynamic)
+    });
+    allocate(&mut heap, 100);
+    churn(&mut heap, &[10 << 20]);
+    assert!(heap.source().break_bytes() <= 1 << 20, "it was mapped");
+    // The next comes from the heap, and is expected again.
+    let calls = calls(&mut heap, |heap| (0..5).for_each(|_| churn(heap, &[9 << 20])));
+    assert_eq!((calls.brk, calls.mmap), (1, 0));
+    for _ in 0..3 {
+        heap.source_mut().advance(1000);
+        churn(&mut heap, &[100 << 10]);
+    }
+    assert!(heap.source().break_bytes() <= 1 << 20, "for its time");
+}
+
+#[test]
 fn trim_decay_is_for_how_long_nobody_may_need_what_stays() {
     let held = |decay| {
         let mut heap = simulated(Config {

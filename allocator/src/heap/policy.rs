@@ -109,11 +109,13 @@ impl Retention {
     pub(super) const NONE: Retention =
         Retention { low: 0, since: 0, keep: 0, lowered: 0, given: 0, regained: 0, retry: 0 };
 
-    /// What of `idle` bytes, in a heap of `held`, should go back at the time
-    /// `now`. At the end of each period a new one begins.
+    /// What of `idle` bytes, in a heap of `held`, should go back at the time `now`;
+    /// `threshold` is the trim threshold in force. At the end of each period a new
+    /// one begins.
     pub(super) fn surplus(
         &mut self,
         config: &Config,
+        threshold: usize,
         idle: usize,
         held: usize,
         now: u64,
@@ -131,7 +133,7 @@ impl Retention {
             }
         }
         let surplus = idle.saturating_sub(pad);
-        let least = config.trim_threshold.0.max(self.keep).max(held / SHARE);
+        let least = threshold.max(self.keep).max(held / SHARE);
         let is_kept = idle <= least || idle < self.retry || surplus < RELEASE_LEAST;
         Surplus { bytes: if is_kept { 0 } else { surplus }, is_old: false }
     }
@@ -202,6 +204,17 @@ mod tests {
         assert_eq!(now, Thresholds { mmap: Some(32 << 20), trim: 64 << 20 });
     }
 
+    /// What should go back under the trim threshold that is set.
+    fn surplus(
+        memory: &mut Retention,
+        config: &Config,
+        idle: usize,
+        held: usize,
+        now: u64,
+    ) -> Surplus {
+        memory.surplus(config, config.trim_threshold.0, idle, held, now)
+    }
+
     #[test]
     fn what_was_given_back_too_early_is_kept_the_next_time_until_unneeded() {
         let config = Config {
@@ -211,24 +224,24 @@ mod tests {
             ..Config::DEFAULT
         };
         let mut memory = Retention { since: 5000, ..Retention::NONE };
-        assert_eq!(memory.surplus(&config, 1 << 20, 0, 5001).bytes, 0, "below the threshold");
-        assert_eq!(memory.surplus(&config, 3 << 20, 0, 5002).bytes, 3 << 20);
+        assert_eq!(surplus(&mut memory, &config, 1 << 20, 0, 5001).bytes, 0, "below the threshold");
+        assert_eq!(surplus(&mut memory, &config, 3 << 20, 0, 5002).bytes, 3 << 20);
         memory.gave(&config, 3 << 20, 0, 5002);
         memory.regain((3 << 20) / MISTAKE - 1);
         assert_eq!(
-            memory.surplus(&config, 2 << 20, 0, 5400).bytes,
+            surplus(&mut memory, &config, 2 << 20, 0, 5400).bytes,
             2 << 20,
             "too little was needed"
         );
         memory.regain(1);
-        assert_eq!(memory.surplus(&config, 3 << 20, 0, 5600).bytes, 0);
+        assert_eq!(surplus(&mut memory, &config, 3 << 20, 0, 5600).bytes, 0);
         // A period ends in which no less than 4 MiB were ever idle.
         memory.low = 4 << 20;
-        assert_eq!(memory.surplus(&config, 6 << 20, 0, 6000).bytes, 4 << 20);
+        assert_eq!(surplus(&mut memory, &config, 6 << 20, 0, 6000).bytes, 4 << 20);
         assert_eq!(memory.since, 6000, "another begins");
         memory.gave(&config, 4 << 20, 2 << 20, 6000);
         assert_eq!(
-            memory.surplus(&config, 3 << 20, 0, 6001).bytes,
+            surplus(&mut memory, &config, 3 << 20, 0, 6001).bytes,
             3 << 20,
             "and is not kept any more"
         );
@@ -236,7 +249,7 @@ mod tests {
         memory.low = 0;
         memory.regain(100 << 20);
         assert_eq!(
-            memory.surplus(&config, 3 << 20, 0, 7001).bytes,
+            surplus(&mut memory, &config, 3 << 20, 0, 7001).bytes,
             3 << 20,
             "no regret a period later"
         );
@@ -247,14 +260,14 @@ mod tests {
         let config =
             Config { top_pad: Bytes(0), trim_threshold: Bytes(1 << 20), ..Config::DEFAULT };
         let mut memory = Retention::NONE;
-        assert_eq!(memory.surplus(&config, 8 << 20, 0, 1).bytes, 8 << 20);
+        assert_eq!(surplus(&mut memory, &config, 8 << 20, 0, 1).bytes, 8 << 20);
         memory.gave(&config, 0, 8 << 20, 1);
-        assert_eq!(memory.surplus(&config, 9 << 20, 0, 2).bytes, 0);
-        assert_eq!(memory.surplus(&config, 10 << 20, 0, 3).bytes, 10 << 20, "a quarter more");
+        assert_eq!(surplus(&mut memory, &config, 9 << 20, 0, 2).bytes, 0);
+        assert_eq!(surplus(&mut memory, &config, 10 << 20, 0, 3).bytes, 10 << 20, "a quarter more");
         memory.gave(&config, 0, 10 << 20, 3);
-        assert_eq!(memory.surplus(&config, 2 << 20, 0, 4).bytes, 0);
+        assert_eq!(surplus(&mut memory, &config, 2 << 20, 0, 4).bytes, 0);
         assert_eq!(
-            memory.surplus(&config, 3 << 20, 0, 5).bytes,
+            surplus(&mut memory, &config, 3 << 20, 0, 5).bytes,
             3 << 20,
             "more than the least since"
         );
@@ -264,23 +277,23 @@ mod tests {
     fn at_the_end_of_a_period_goes_back_what_is_worth_a_call() {
         let config =
             Config { top_pad: Bytes(0), trim_threshold: Bytes(1 << 20), ..Config::DEFAULT };
-        let surplus = |unneeded| {
+        let after = |unneeded| {
             let mut memory = Retention { low: unneeded, ..Retention::NONE };
-            memory.surplus(&config, 1 << 20, 0, 1_000_000)
+            surplus(&mut memory, &config, 1 << 20, 0, 1_000_000)
         };
-        assert_eq!(surplus(RELEASE_LEAST), Surplus { bytes: RELEASE_LEAST, is_old: true });
-        assert_eq!(surplus(RELEASE_LEAST - 1), Surplus { bytes: 0, is_old: false });
+        assert_eq!(after(RELEASE_LEAST), Surplus { bytes: RELEASE_LEAST, is_old: true });
+        assert_eq!(after(RELEASE_LEAST - 1), Surplus { bytes: 0, is_old: false });
     }
 
     #[test]
     fn a_quarter_of_the_heap_may_be_idle() {
         let config =
             Config { top_pad: Bytes(0), trim_threshold: Bytes(1 << 20), ..Config::DEFAULT };
-        let surplus = |idle| {
+        let with = |idle| {
             let mut memory = Retention::NONE;
-            memory.surplus(&config, idle, 40 << 20, 1).bytes
+            surplus(&mut memory, &config, idle, 40 << 20, 1).bytes
         };
-        assert_eq!((surplus(10 << 20), surplus(11 << 20)), (0, 11 << 20));
+        assert_eq!((with(10 << 20), with(11 << 20)), (0, 11 << 20));
     }
 
     #[test]
@@ -288,12 +301,12 @@ mod tests {
         let base =
             Config { trim_threshold: Bytes(1 << 20), top_pad: Bytes(128 << 10), ..Config::DEFAULT };
         let now = Thresholds::new(&base);
-        let of = |trim, top| surplus(&Config { trim, ..base }, &now, top);
+        let of = |trim, top| super::surplus(&Config { trim, ..base }, &now, top);
         assert_eq!(of(Trim::Never, usize::MAX), 0);
         assert_eq!(of(Trim::Eager, 5000), 5000);
         assert_eq!(of(Trim::Threshold, 1 << 20), 0);
         assert_eq!(of(Trim::Threshold, (1 << 20) + 16), (1 << 20) + 16 - (128 << 10));
         let close = Config { top_pad: Bytes(1 << 20), ..base };
-        assert_eq!(surplus(&close, &now, (1 << 20) + 4096), 0);
+        assert_eq!(super::surplus(&close, &now, (1 << 20) + 4096), 0);
     }
 }

@@ -51,7 +51,7 @@ impl<S: PageSource> Heap<S> {
         let now = self.source.now();
         let held = self.counters.break_bytes + self.counters.region_bytes;
         let Surplus { bytes: surplus, is_old } =
-            self.retention.surplus(&self.config, idle, held, now);
+            self.retention.surplus(&self.config, self.thresholds.trim, idle, held, now);
         if surplus == 0 {
             return;
         }
