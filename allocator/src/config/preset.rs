@@ -32,7 +32,7 @@ named! {
         /// megabytes kept for seconds.
         Fast = "fast",
         /// Memory for time: no huge pages, small caches, little kept, and that
-        /// for a fifth of a second; blocks above 256 bytes have headers, so that
+        /// for a fifth of a second; blocks above 512 bytes have headers, so that
         /// the space between them serves any size.
         Small = "small",
     }
@@ -74,7 +74,7 @@ impl Preset {
             Preset::Small => {
                 return Config {
                     mmap_threshold: MmapThreshold::Dynamic(256 << 10),
-                    slab_max: Bytes(256),
+                    slab_max: Bytes(512),
                     thread_cache: Bytes(192 << 10),
                     trim_threshold: Bytes(128 << 10),
                     trim_decay: Count(200),
