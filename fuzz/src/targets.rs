@@ -11,11 +11,11 @@ use crate::child;
 /// Requests that fail in turn, at most.
 const TURNS: u64 = 24;
 
-/// One case in so many runs over the other page sources, too, which take their time.
-const SOURCES: usize = 8;
+/// One case in so many runs over the tests' page source, too, which takes its time.
+const SIMULATED: usize = 64;
 
-/// One of those in so many runs over the kernel, in a child that is forked for it.
-const KERNEL: usize = 4;
+/// One in so many runs over the kernel, too, in children that are forked for it.
+const KERNEL: usize = 4 * SIMULATED;
 
 /// Bytes of each half of the tests' arena.
 const HALF: usize = 64 << 20;
@@ -27,17 +27,20 @@ pub const OOM: Events = Events { fail: true, ..HEAP };
 /// where a break is.
 pub const DIFFERENTIAL: Events = Events { move_break: false, ..HEAP };
 
+/// Whether it is the turn of a case for what one in so many does. By its length, of
+/// which the shortest, those that fuzzers have most of, are never.
+fn is_turn(case: &Case, one_in: usize) -> bool {
+    case.program.len() % one_in == one_in - 1
+}
+
 /// Runs a case over the tests' page source and the kernel, now and then.
 ///
 /// # Errors
 ///
 /// The promise that was broken.
 pub fn sources(case: &Case, rules: Rules) -> Result<(), Violation> {
-    let turn = case.program.len();
-    if turn.is_multiple_of(SOURCES) {
-        simulated(case, rules)?;
-    }
-    if turn.is_multiple_of(SOURCES * KERNEL) { kernel(case, rules) } else { Ok(()) }
+    sometimes_simulated(case, rules)?;
+    if is_turn(case, KERNEL) { kernel(case, rules) } else { Ok(()) }
 }
 
 /// Runs a case over the tests' page source.
@@ -76,17 +79,22 @@ pub fn kernel(case: &Case, rules: Rules) -> Result<(), Violation> {
     })
 }
 
-/// Runs a case as it is, and with each request to the page source failing in
-/// turn; now and then over the tests' page source, too.
+/// Runs a case over the tests' page source, now and then.
+///
+/// # Errors
+///
+/// The promise that was broken.
+pub fn sometimes_simulated(case: &Case, rules: Rules) -> Result<(), Violation> {
+    if is_turn(case, SIMULATED) { simulated(case, rules) } else { Ok(()) }
+}
+
+/// Runs a case as it is, and with each request to the page source failing in turn.
 ///
 /// # Errors
 ///
 /// The promise that was broken.
 pub fn oom(case: &Case) -> Result<(), Violation> {
     let requests = case.run_failing(Rules::FAST, u64::MAX)?;
-    if case.program.len().is_multiple_of(SOURCES) {
-        simulated(case, Rules::FAST)?;
-    }
     (0..requests.min(TURNS)).try_for_each(|nth| case.run_failing(Rules::FAST, nth).map(drop))
 }
 
