@@ -10,10 +10,11 @@ use std::path::Path;
 use std::sync::LazyLock;
 
 use arbitrary::Unstructured;
-use brkpoint_fuzz::child::{self, End};
+use brkpoint_fuzz::child;
 use brkpoint_fuzz::library::Library;
 use brkpoint_workloads::crew::Crew;
 use brkpoint_workloads::family::{Family, Mallocs};
+use brkpoint_workloads::forked::End;
 use brkpoint_workloads::op::arbitrary::Bytes;
 use brkpoint_workloads::op::draw::{Bits, Events};
 use brkpoint_workloads::op::{Shape, text};
@@ -38,9 +39,9 @@ static FAMILY: LazyLock<(Family, Library)> = LazyLock::new(|| {
     // Once is enough, for what goes to stderr.
     let (end, said) = child::overhear(|| {
         library.tell();
-        true
+        0
     });
-    assert_eq!(end, End::Exited(true));
+    assert_eq!(end, End::Exited(0));
     assert!(!said.contains(&0), "malloc_stats tells no text: {said:?}");
     (family, library)
 });

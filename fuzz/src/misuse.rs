@@ -2,17 +2,19 @@
 //! changes nothing; or, where the heap itself was overwritten, the process ends
 //! with a message that says so.
 
+use std::ffi::c_int;
 use std::ptr::NonNull;
 
 use brkpoint_allocator::{
     Brkpoint, Config, GRAIN, Heap, Metadata, Misuse, MmapThreshold, PageSource, Purge, Trim,
 };
+use brkpoint_workloads::forked::End;
 use brkpoint_workloads::op::draw::{Bits, Events};
 use brkpoint_workloads::shadow::{Promise, Rules, Shadow, Violation};
 
 use crate::arena::Arena;
 use crate::case::Case;
-use crate::child::{self, End};
+use crate::child;
 use crate::subject::Subjected;
 
 /// A case's events: none that changes settings, under which what is freed stays
@@ -133,22 +135,30 @@ unsafe fn err<S: PageSource>(
             0 | 1 => {
                 let inner = block.add(if kind == 0 || usable <= GRAIN { 1 } else { GRAIN });
                 Refusal(heap.free(inner)).is(Misuse::NotABlock, "free within a block")?;
-                if has_headers {
-                    Refusal(heap.usable_size(inner).map(drop))
-                        .whichever("the size within a block")?;
+                Refusal(heap.usable_size(inner).map(drop))
+                    .is(Misuse::NotABlock, "the size within a block")?;
+                // To a size that it could stay with, and to one that it could not.
+                for size in [usable, 2 * usable] {
+                    let resized = heap.reallocate(inner, size, GRAIN);
+                    Refusal(resized.map(drop)).is(Misuse::NotABlock, "resize within a block")?;
                 }
-                let resized = heap.reallocate(inner, 2 * usable, GRAIN);
-                Refusal(resized.map(drop)).is(Misuse::NotABlock, "resize within a block")?;
             }
             2..6 => {
                 heap.free(block).map_err(|misuse| misuse.to_string())?;
-                let again = Refusal(heap.free(block));
-                if has_headers {
-                    again.is(Misuse::DoubleFree, "free of a free block")?;
-                    Refusal(heap.usable_size(block).map(drop))
-                        .is(Misuse::DoubleFree, "the size of a free block")?;
-                } else {
-                    again.whichever("free of a free block")?;
+                let refused = |result: Result<(), Misuse>, what| {
+                    let refusal = Refusal(result);
+                    // A unit that is given back leaves no trace of its blocks.
+                    if has_headers {
+                        refusal.is(Misuse::DoubleFree, what)
+                    } else {
+                        refusal.whichever(what)
+                    }
+                };
+                refused(heap.free(block), "free of a free block")?;
+                refused(heap.usable_size(block).map(drop), "the size of a free block")?;
+                for size in [usable, 2 * usable] {
+                    let resized = heap.reallocate(block, size, GRAIN);
+                    refused(resized.map(drop), "resize of a free block")?;
                 }
                 if kind > 3 && has_headers {
                     write_after_free(heap, block, usable, kind == 4, [left, right])?;
@@ -204,7 +214,7 @@ unsafe fn write_after_free<S: PageSource>(
                 block.write_bytes(0x15, GRAIN);
                 let freed = heap.free(right).and_then(|()| heap.free(left));
                 // With the block itself free, its neighbours are in order.
-                return freed.is_ok() && !is_beside;
+                return c_int::from(freed.is_err() || is_beside);
             }
             block.sub(8).write(!block.sub(8).read());
             // Is come across, or not: bins are searched from the other end.
@@ -212,7 +222,7 @@ unsafe fn write_after_free<S: PageSource>(
                 let _ = heap.allocate(usable, GRAIN);
             }
             // A neighbour notices.
-            !is_beside || heap.free(right).is_err()
+            c_int::from(is_beside && heap.free(right).is_ok())
         }
     });
     expect(end, &said, "the heap is corrupt")
@@ -222,7 +232,7 @@ unsafe fn write_after_free<S: PageSource>(
 fn expect(end: End, said: &[u8], message: &str) -> Result<(), String> {
     let said = String::from_utf8_lossy(said);
     match end {
-        End::Exited(true) => Ok(()),
+        End::Exited(0) => Ok(()),
         End::Killed(libc::SIGABRT) if said.starts_with("brkpoint: ") && said.contains(message) => {
             Ok(())
         }
@@ -250,7 +260,7 @@ pub fn in_process(config: Config, mistake: Mistake) -> Result<(), String> {
             .filter_map(|_| heap.allocate(mistake.size, GRAIN))
             .map(|block| block.start)
             .collect();
-        let &[_, _, before, block, ..] = &blocks[..] else { return true };
+        let &[_, _, before, block, ..] = &blocks[..] else { return 0 };
         // SAFETY: live blocks; what is wrong with it ends this process.
         unsafe {
             block.write_bytes(0, mistake.size);
@@ -272,7 +282,38 @@ pub fn in_process(config: Config, mistake: Mistake) -> Result<(), String> {
             }
         }
         heap.trim(0);
-        false
+        1
     });
     expect(end, &said, "(0x")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_accepted_or_refused_for_another_reason_is_noticed() {
+        let double_free = || Refusal(Err(Misuse::DoubleFree));
+        assert!(double_free().is(Misuse::DoubleFree, "").is_ok());
+        assert!(double_free().is(Misuse::NotABlock, "").is_err());
+        assert!(Refusal(Ok(())).is(Misuse::DoubleFree, "").is_err());
+        assert!(double_free().whichever("").is_ok());
+        assert!(Refusal(Ok(())).whichever("").is_err());
+    }
+
+    #[test]
+    fn a_child_must_end_well_or_with_the_message() {
+        let said = b"brkpoint: free(0x10): the block is already free (double free)";
+        let aborted = End::Killed(libc::SIGABRT);
+        assert!(expect(End::Exited(0), b"", "(0x").is_ok());
+        assert!(expect(aborted, said, "(0x").is_ok());
+        for (end, said, message) in [
+            (End::Exited(1), &said[..], "(0x"),
+            (End::Killed(libc::SIGSEGV), said, "(0x"),
+            (aborted, &said[1..], "(0x"),
+            (aborted, said, "the heap is corrupt"),
+        ] {
+            assert!(expect(end, said, message).is_err(), "{end:?}");
+        }
+    }
 }

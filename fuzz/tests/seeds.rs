@@ -44,6 +44,16 @@ fn a_heap_keeps_its_promises() {
     }
 }
 
+/// The two page sources that a fuzzer tries now and then.
+#[test]
+fn so_does_one_over_the_tests_page_source_and_over_the_kernel() {
+    for bytes in inputs().step_by(20) {
+        let case = Case::draw(&mut Unstructured::new(&bytes), HEAP).unwrap();
+        judge(&case, |case| targets::simulated(case, Rules::FAST));
+        judge(&case, |case| targets::kernel(case, Rules::FAST));
+    }
+}
+
 #[test]
 fn a_heap_survives_each_failure_of_its_source() {
     for bytes in inputs() {

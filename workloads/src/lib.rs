@@ -14,6 +14,7 @@
 pub mod conform;
 pub mod crew;
 pub mod family;
+pub mod forked;
 pub mod mapped;
 pub mod op;
 mod opaque;

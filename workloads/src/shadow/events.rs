@@ -3,14 +3,13 @@
 use std::time::Duration;
 
 use super::{Complaint, Outcome, Promise, Shadow, Subject, Violation};
+use crate::forked::{self, End};
 use crate::op::{Event, Generator, Shape};
 
 /// A child that has not ended by then hangs.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How many operations a child performs.
 const CHILD_OPERATIONS: usize = 200;
-/// How a child ends that found a promise broken.
-const CHILD_BROKEN: i32 = 77;
 
 impl Shadow {
     pub(super) fn happen(
@@ -35,22 +34,18 @@ impl Shadow {
             None => Ok(()),
             Some(0) => self.end_as_child(subject),
             Some(child) => {
-                let mut status = 0;
-                // SAFETY: our own child, and a valid place for its status.
-                while unsafe { libc::waitpid(child, &mut status, 0) } < 0 {
-                    // SAFETY: the location is valid for this thread's lifetime.
-                    if unsafe { *libc::__errno_location() } != libc::EINTR {
-                        break;
+                let what = match forked::wait(child) {
+                    Ok(End::Exited(0)) => return Ok(()),
+                    Ok(End::Killed(libc::SIGALRM)) => {
+                        format!("a forked child hung for {PATIENCE:?}")
                     }
-                }
-                let what = if libc::WIFSIGNALED(status) && libc::WTERMSIG(status) == libc::SIGALRM {
-                    format!("a forked child hung for {PATIENCE:?}")
-                } else if libc::WIFSIGNALED(status) {
-                    format!("a forked child was killed by signal {}", libc::WTERMSIG(status))
-                } else if libc::WEXITSTATUS(status) == CHILD_BROKEN {
-                    "a promise was broken in a forked child; it said which".to_owned()
-                } else {
-                    return Ok(());
+                    Ok(End::Killed(signal)) => {
+                        format!("a forked child was killed by signal {signal}")
+                    }
+                    Ok(End::Exited(status)) => {
+                        format!("a forked child ended with status {status}; it said why")
+                    }
+                    Err(error) => format!("a forked child is nobody's: {error}"),
                 };
                 Err(Complaint::new(Promise::Fork, what))
             }
@@ -60,25 +55,20 @@ impl Shadow {
     /// What the child does: its blocks are as they were, it can have and free
     /// others, and free all.
     fn end_as_child(&mut self, subject: &mut impl Subject) -> ! {
-        // SAFETY: a signal of our own, whose default action ends the process.
-        unsafe {
-            libc::signal(libc::SIGALRM, libc::SIG_DFL);
-            libc::alarm(PATIENCE.as_secs() as u32);
-        }
-        let slots = self.slots.len().max(1) as u32;
-        let mut done = self.verify();
-        let shape = Shape { slots, ..Shape::PLAIN };
-        for op in Generator::shaped(self.serial, shape).take(CHILD_OPERATIONS) {
-            done = done.and_then(|()| self.perform(subject, op).map(drop));
-        }
-        let status = match done.and_then(|()| self.free_all(subject)) {
-            Ok(()) => 0,
-            Err(violation) => {
-                eprintln!("in a forked child: {violation}");
-                CHILD_BROKEN
+        forked::end(PATIENCE, || {
+            let slots = self.slots.len().max(1) as u32;
+            let mut done = self.verify();
+            let shape = Shape { slots, ..Shape::PLAIN };
+            for op in Generator::shaped(self.serial, shape).take(CHILD_OPERATIONS) {
+                done = done.and_then(|()| self.perform(subject, op).map(drop));
             }
-        };
-        // SAFETY: ends this process without running anything of the parent's.
-        unsafe { libc::_exit(status) }
+            match done.and_then(|()| self.free_all(subject)) {
+                Ok(()) => 0,
+                Err(violation) => {
+                    forked::say(format_args!("{violation}"));
+                    1
+                }
+            }
+        })
     }
 }
