@@ -182,7 +182,8 @@ fn copy(source: &Path, out: &Path, under: &Path, done: &mut usize) {
             copy(source, out, &path, done);
             continue;
         }
-        let mut text = read(&source.join(&path)).replace(ATOMICS.0, ATOMICS.1);
+        let original = read(&source.join(&path));
+        let mut text = original.replace(ATOMICS.0, ATOMICS.1);
         let plants = PLANTS.iter().enumerate().map(|(at, &(_, _, (file, from, to)))| {
             (file, from, to.replace("PLANTED", &format!("crate::scheduler::is_planted({at})")))
         });
@@ -199,6 +200,7 @@ fn copy(source: &Path, out: &Path, under: &Path, done: &mut usize) {
             text = text.replace(from, &in_as_many_lines(from, &to));
             *done += 1;
         }
+        assert_eq!(text.lines().count(), original.lines().count(), "{}", path.display());
         if path == Path::new("process/mod.rs") {
             let anew = source.join("../../fuzz/schedules/src/anew.rs");
             text += &format!("\n#[path = {anew:?}]\nmod anew;\n");

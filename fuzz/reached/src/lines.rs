@@ -79,3 +79,27 @@ fn counted(regions: &[(&SourceLocation, u64)]) -> Lines {
     }
     lines
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_has_the_count_of_the_innermost_region_or_of_one_that_begins_on_it() {
+        let region = |line_start, column_start, line_end| SourceLocation {
+            line_start,
+            column_start,
+            line_end,
+            column_end: 80,
+        };
+        // A function of lines 10 to 16, a branch in it that is not taken from 12 to 14,
+        // and one on line 15 alone.
+        let (all, branch, short) = (region(10, 1, 16), region(12, 9, 14), region(15, 20, 15));
+        let lines = counted(&[(&all, 5), (&branch, 0), (&short, 2)]);
+        let expected = [(10, 5), (11, 5), (12, 5), (13, 0), (14, 0), (15, 5), (16, 5)];
+        assert_eq!(lines, Lines::from(expected));
+        // Regions apart: what lies between is no code.
+        let (first, second) = (region(1, 1, 2), region(4, 1, 4));
+        assert_eq!(counted(&[(&first, 1), (&second, 0)]), Lines::from([(1, 1), (2, 1), (4, 0)]));
+    }
+}

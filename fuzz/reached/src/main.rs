@@ -122,3 +122,21 @@ impl Table {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn told_are_the_allocators_files_and_their_copies() {
+        let of = |path: &str| place(Path::new("/here"), Path::new(path));
+        let heap = Some(PathBuf::from("allocator/src/heap/mod.rs"));
+        assert_eq!(of("/here/allocator/src/heap/mod.rs"), heap);
+        assert_eq!(of("/here/fuzz/target/debug/build/x/out/allocator/heap/mod.rs"), heap);
+        let preload = Some(PathBuf::from("allocator/preload/src/lib.rs"));
+        assert_eq!(of("/here/allocator/preload/src/lib.rs"), preload);
+        for other in ["/here/allocator/tests/oracle.rs", "/there/allocator/src/heap/mod.rs", ""] {
+            assert_eq!(of(other), None, "{other}");
+        }
+    }
+}
