@@ -196,6 +196,19 @@ impl Work {
         synthetic::find(name).is_some_and(|workload| workload.idles())
     }
 
+    /// What it does, in a line, if it is a workload of ours.
+    pub fn about(&self) -> Option<String> {
+        let Work::Synthetic { name, amount, .. } = self else { return None };
+        let workload = synthetic::find(name)?;
+        // The line may tell how many threads there usually are.
+        Some(match (amount.threads, workload.threads) {
+            (Some(threads), Some(usual)) => {
+                format!("by default, {}; here threads={threads}, not {usual}", workload.about)
+            }
+            _ => workload.about.to_owned(),
+        })
+    }
+
     /// The name in records and tables.
     pub fn label(&self) -> &str {
         match self {
@@ -307,5 +320,18 @@ mod tests {
             |threads| Work::synthetic(larson, Amount { scale: 1.0, threads }).label().to_owned();
         assert_eq!((label(None), label(larson.threads)), ("larson".into(), "larson".into()));
         assert_eq!(label(Some(4)), "larson:threads=4");
+    }
+
+    #[test]
+    fn what_is_said_of_a_workload_holds_in_as_many_threads() {
+        for workload in synthetic::ALL {
+            let about = |threads| Work::synthetic(workload, Amount { scale: 1.0, threads }).about();
+            assert_eq!(about(None).as_deref(), Some(workload.about));
+            let Some(usual) = workload.threads else { continue };
+            assert_eq!(about(Some(usual)), about(None));
+            let other = about(Some(usual + 1)).expect("it is ours");
+            let end = format!("; here threads={}, not {usual}", usual + 1);
+            assert!(other.starts_with("by default, ") && other.ends_with(&end), "{other}");
+        }
     }
 }

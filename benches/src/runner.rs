@@ -11,14 +11,13 @@ use std::thread;
 use std::time::Instant;
 
 use brkpoint_reports::record::{Cell, Line, Metric, Pass, Role, Run, SCHEMA};
-use brkpoint_workloads::synthetic;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_pcg::Pcg64Mcg;
 
 use crate::journal::{Journal, JournalError};
 use crate::measure::{self, Failure, Measured};
-use crate::plan::{Course, Entry, Plan, THREADS, Work};
+use crate::plan::{Course, Entry, Plan, Work};
 use crate::supervise::Stop;
 use crate::{machine, version};
 
@@ -166,8 +165,9 @@ impl<'a> Running<'a> {
             .courses
             .iter()
             .flat_map(|course| course.entries.iter().map(|entry| entry.cell(course.work)));
+        let works = self.courses.iter().map(|course| course.work);
         let gate = self.plan.gate.as_ref().map(|gate| gate.gating);
-        let run = Run { gate, ..begun(self.id.clone(), cells.collect()) };
+        let run = Run { gate, ..begun(self.id.clone(), works, cells.collect()) };
         self.write(Line::Run(run))
     }
 
@@ -305,13 +305,14 @@ impl<'a> Running<'a> {
     }
 }
 
-/// The run of `cells` that begins now, on this machine.
-pub(crate) fn begun(id: String, cells: Vec<Cell>) -> Run {
-    let ours = |cell: &Cell| {
-        let plain = cell.workload.split(THREADS).next()?;
-        Some((cell.workload.clone(), synthetic::find(plain)?.about.to_owned()))
-    };
-    let about = cells.iter().filter_map(ours).collect();
+/// The run of `cells` of `works` that begins now, on this machine.
+pub(crate) fn begun<'w>(
+    id: String,
+    works: impl Iterator<Item = &'w Work>,
+    cells: Vec<Cell>,
+) -> Run {
+    // A command may have the name of a workload.
+    let about = works.filter_map(|work| Some((work.label().to_owned(), work.about()?))).collect();
     Run {
         schema: SCHEMA,
         id,

@@ -3,10 +3,13 @@
 
 mod engine_support;
 
+use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
+use std::sync::LazyLock;
 
 use brkpoint::engine::control;
+use brkpoint::supervise::fixed_addresses;
 use brkpoint::worker::{Answer, Compared, Layout, run_arguments};
 use brkpoint_reports::record::{Metric, Moment, Pass};
 use brkpoint_workloads::synthetic;
@@ -18,23 +21,36 @@ const OS_PAGE: u64 = 4096;
 /// of data that is written.
 const STRAY: u64 = 16 * OS_PAGE;
 
+/// Faults that code and data of the program may add or save where their addresses are
+/// not fixed.
+const STRAY_FAULTS: u64 = 2;
+
+/// Whether processes are counted as the harness counts, at fixed addresses: then where
+/// data lies in its pages is the same in each. Where it may not fix them, it goes on.
+static FIXED: LazyLock<bool> = LazyLock::new(|| {
+    let mut any = Command::new(worker());
+    // SAFETY: it allocates nothing and takes no lock.
+    unsafe { any.pre_exec(fixed_addresses) };
+    let Err(error) = any.arg("--version").output() else { return true };
+    // Not by a macro: what those print of a test that passes is not shown.
+    let told = writeln!(
+        std::io::stderr(),
+        "accounting: addresses may not be fixed here ({error}): faults are held to {STRAY_FAULTS} \
+         more or less, and not to what is computed"
+    );
+    told.expect("stderr is open");
+    false
+});
+
 fn answer(command: &mut Command) -> Answer {
     serde_json::from_str(&printed(command)).expect("an answer")
 }
 
 fn bump(workload: &str, pass: Pass, scale: f64) -> Answer {
     let mut command = Command::new(control("bump").expect("is built"));
-    if pass == Pass::Counts {
-        // As the harness counts: where data lies in its pages is the same in each process.
-        let fixed = || {
-            // SAFETY: between fork and exec, a system call that takes no pointer.
-            match unsafe { libc::personality(libc::ADDR_NO_RANDOMIZE as libc::c_ulong) } {
-                -1 => Err(std::io::Error::last_os_error()),
-                _ => Ok(()),
-            }
-        };
-        // SAFETY: `fixed` allocates nothing and takes no lock.
-        unsafe { command.pre_exec(fixed) };
+    if pass == Pass::Counts && *FIXED {
+        // SAFETY: it allocates nothing and takes no lock.
+        unsafe { command.pre_exec(fixed_addresses) };
     }
     answer(command.args(run_arguments(workload, pass, 7, scale)))
 }
@@ -54,9 +70,10 @@ fn known_blocks_on_an_allocator_of_known_overhead_cost_what_is_computed() {
     // One is for the workload's code, which runs for the first time; no more of that comes
     // with more pairs. And the first block may lie on a page that is there already.
     let of_pages = counted.minor_faults - 1;
-    assert!(of_pages.abs_diff(pages) <= 1, "{of_pages}");
+    let stray = if *FIXED { 0 } else { STRAY_FAULTS };
+    assert!(of_pages.abs_diff(pages) <= 1 + stray, "{of_pages}");
     let more = bump("pair-1k", Pass::Counts, 2.0 * scale).minor_faults - counted.minor_faults;
-    assert_eq!(more, pages);
+    assert!(more.abs_diff(pages) <= stray, "{more}");
 
     let seen = bump("pair-1k", Pass::Memory, scale);
     let heap = seen.peak_rss_bytes - seen.baseline_rss_bytes;

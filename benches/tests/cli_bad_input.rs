@@ -7,6 +7,8 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 
 use cli_support::{Lab, Ran};
 
+const TRACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../workloads/traces/xz.trace");
+
 /// The program refuses `arguments`, naming each of `words`, and makes no file.
 #[track_caller]
 fn refuses(arguments: &[&str], words: &[&str]) {
@@ -147,9 +149,16 @@ fn threads_that_there_cannot_be_are_told_with_what_is_sensible() {
         refuses(&[verb, &["-w", "small-churn:threads=2"]].concat(), &words);
         refuses(&[verb, &["-w", "larson:threads=0"]].concat(), &["larson:threads=0", "from 1 to"]);
         refuses(&[verb, &["--threads", "2", "--", "true"]].concat(), &["--workload"]);
+        let words = ["is a trace", "leave --threads out"];
+        refuses(&[verb, &["-w", TRACE, "--threads", "4"]].concat(), &words);
     }
     refuses(&["compare", "-w", "all", "--threads", "2"], &["small-churn runs in one thread"]);
     refuses(&["compare", "-w", "larson:thread=2"], &["\"larson:thread=2\"", "brkpoint list"]);
+    let instead = format!("in place of --threads, give -w larson:threads=4 -w {TRACE}");
+    for verb in [&["compare"][..], &gate] {
+        let asked = [verb, &["-w", "larson", "-w", TRACE, "--threads", "4"]].concat();
+        refuses(&asked, &["is a trace", &instead]);
+    }
 }
 
 #[test]

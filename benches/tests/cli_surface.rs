@@ -3,9 +3,11 @@
 mod cli_support;
 
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{self, File, Permissions};
 use std::io::{self, Read};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::{Child, Stdio};
 use std::ptr;
 
@@ -16,6 +18,12 @@ use serde_json::{Map, Value};
 
 const ESCAPE: char = '\x1b';
 const COMPARE: [&str; 7] = ["compare", "-e", "glibc", "--rounds", "1", "--", "true"];
+
+/// The first line of `records.jsonl`.
+fn begun(lab: &Lab) -> Value {
+    let records = lab.read("records.jsonl");
+    serde_json::from_str(records.lines().next().expect("a run")).expect("JSON")
+}
 
 #[test]
 fn list_shows_every_engine_and_every_workload() {
@@ -63,6 +71,11 @@ fn another_number_of_threads_is_another_workload_in_records_and_diffs() {
     assert_eq!(workloads, ["larson", "larson:threads=3"]);
     assert_ne!(digests["larson"], digests["larson:threads=3"]);
     assert!(workloads.iter().all(|name| rows.0.iter().any(|row| row.workload == *name)));
+    // What the page says that they do.
+    let run = begun(&lab);
+    let (usual, three) = (&run["about"]["larson"], &run["about"]["larson:threads=3"]);
+    assert!(usual.as_str().is_some_and(|about| about.starts_with("two threads")), "{run}");
+    assert!(three.as_str().is_some_and(|about| about.ends_with("here threads=3, not 2")), "{run}");
 
     let measured = |threads, file| {
         let engine = ["compare", "-e", "glibc", "-o", file, "--threads", threads];
@@ -75,6 +88,19 @@ fn another_number_of_threads_is_another_workload_in_records_and_diffs() {
     diff("usual.jsonl").exits(2).complains_of(&words);
     let common = diff("records.jsonl");
     assert!(common.stdout.contains("larson:threads=3"), "{common}");
+}
+
+#[test]
+fn nothing_of_a_workload_is_said_of_a_command_that_has_its_name() {
+    let lab = Lab::new();
+    lab.write("straddle", "#!/bin/sh\n");
+    fs::set_permissions(lab.path("straddle"), Permissions::from_mode(0o755)).expect("changed");
+    let path = std::env::join_paths([lab.dir(), Path::new("/usr/bin"), Path::new("/bin")]);
+    let output = ["-o", "records.jsonl", "--rounds", "1"];
+    let words = [&["compare", "-e", "glibc"][..], &output, &["--", "straddle"]].concat();
+    run(lab.brkpoint(&words).env("PATH", path.expect("a plain path"))).exits(0);
+    let run = begun(&lab);
+    assert_eq!((&run["cells"][0]["workload"], &run["about"]), (&"straddle".into(), &Value::Null));
 }
 
 #[test]

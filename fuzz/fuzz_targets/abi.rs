@@ -13,7 +13,7 @@ use arbitrary::Unstructured;
 use brkpoint_fuzz::child;
 use brkpoint_fuzz::library::Library;
 use brkpoint_workloads::crew::Crew;
-use brkpoint_workloads::family::{Family, Mallocs};
+use brkpoint_workloads::family::{Family, Functions, Mallocs};
 use brkpoint_workloads::forked::End;
 use brkpoint_workloads::op::arbitrary::Bytes;
 use brkpoint_workloads::op::draw::{Bits, Events};
@@ -33,9 +33,11 @@ static FAMILY: LazyLock<(Family, Library)> = LazyLock::new(|| {
     // SAFETY: before the first input, when there is one thread.
     unsafe { std::env::set_var("BRKPOINT_BREAK", "reserved") };
     // SAFETY: the path is said to be that of a malloc family.
-    let family = unsafe { Family::of_library(Path::new(&path)) };
-    let family = family.unwrap_or_else(|missing| panic!("{missing}"));
-    let library = Library::open(Path::new(&path));
+    let functions = unsafe { Functions::of_library(Path::new(&path)) };
+    let (functions, family) = functions
+        .and_then(|functions| Ok((functions, Family::of(functions)?)))
+        .unwrap_or_else(|missing| panic!("{missing}"));
+    let library = Library::of(functions);
     // Once is enough, for what goes to stderr.
     let (end, said) = child::overhear(|| {
         library.tell();

@@ -1,21 +1,17 @@
 //! What a malloc library has beside the functions that programs are made of:
-//! glibc's others, and brkpoint's own. What is not there is not tried.
+//! glibc's others, and brkpoint's own. What it does not define itself is not tried.
 
-use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::ffi::{CStr, c_char, c_int, c_void};
 use std::mem;
-use std::path::Path;
 use std::ptr::{self, NonNull};
+
+use brkpoint_workloads::family::Functions;
 
 /// A library that is open.
 #[derive(Clone, Copy, Debug)]
 pub struct Library {
-    handle: NonNull<c_void>,
+    functions: Functions,
 }
-
-// SAFETY: the dynamic linker's handles are not tied to a thread.
-unsafe impl Send for Library {}
-// SAFETY: as above.
-unsafe impl Sync for Library {}
 
 /// What somebody says of blocks that caches keep.
 type Each = unsafe extern "C" fn(*mut c_void, *mut c_void, usize);
@@ -24,16 +20,9 @@ type Each = unsafe extern "C" fn(*mut c_void, *mut c_void, usize);
 const TEXT: usize = 4096;
 
 impl Library {
-    /// That at a path, which is open already.
-    ///
-    /// # Panics
-    ///
-    /// When it is not.
-    pub fn open(path: &Path) -> Library {
-        let name = CString::new(path.as_os_str().as_encoded_bytes()).expect("a path");
-        // SAFETY: a string; it is open, so that nothing of it is run.
-        let handle = unsafe { libc::dlopen(name.as_ptr(), libc::RTLD_NOW | libc::RTLD_NOLOAD) };
-        Library { handle: NonNull::new(handle).expect("the library is open") }
+    /// That of these functions.
+    pub fn of(functions: Functions) -> Library {
+        Library { functions }
     }
 
     /// A function, of the type `F` by contract.
@@ -43,8 +32,7 @@ impl Library {
     /// `F` is a function pointer, of the type that the function of this name has.
     unsafe fn find<F: Copy>(self, name: &CStr) -> Option<F> {
         assert_eq!(size_of::<F>(), size_of::<*mut c_void>());
-        // SAFETY: an open library, and a name that ends in NUL.
-        let found = NonNull::new(unsafe { libc::dlsym(self.handle.as_ptr(), name.as_ptr()) })?;
+        let found = self.functions.find(name)?;
         // SAFETY: by contract, and of the same size.
         Some(unsafe { mem::transmute_copy(&found) })
     }

@@ -1,16 +1,19 @@
-//! What the target `abi` calls beside the functions that programs are made of: of the
-//! C library, which has all but ours.
+//! What the target `abi` calls beside the functions that programs are made of.
 
 use std::path::Path;
+use std::process::Command;
 
 use brkpoint_fuzz::child;
 use brkpoint_fuzz::library::Library;
+use brkpoint_workloads::family::Functions;
 use brkpoint_workloads::forked::End;
 
+/// It has all but ours.
 #[test]
 fn the_c_library_does_what_its_manual_says() {
     let (end, said) = child::overhear(|| {
-        let library = Library::open(Path::new("libc.so.6"));
+        // SAFETY: the C library defines them all, as C has them.
+        let library = Library::of(unsafe { Functions::of_library("libc.so.6".as_ref()) }.unwrap());
         (0..16).for_each(|doublings| library.exercise(1 << doublings));
         library.tell();
         0
@@ -18,4 +21,19 @@ fn the_c_library_does_what_its_manual_says() {
     let said = String::from_utf8_lossy(&said);
     assert_eq!(end, End::Exited(0), "{said}");
     assert!(said.contains("system bytes"), "malloc_stats told nothing: {said}");
+}
+
+/// The library aborts on blocks of others, and the C library on the library's.
+#[test]
+fn nothing_is_called_that_the_library_does_not_define() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../workloads/tests/family/four.c");
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("libfour.so");
+    let mut cc = Command::new("cc");
+    cc.args(["-O1", "-fno-builtin", "-shared", "-fPIC", "-o"]).arg(&path).arg(source);
+    assert!(cc.status().expect("cc runs").success(), "the library does not compile");
+    // SAFETY: it defines four functions, as C has them.
+    let library = Library::of(unsafe { Functions::of_library(&path) }.unwrap());
+    for size in [1, 100, 5000] {
+        library.exercise(size);
+    }
 }

@@ -4,7 +4,7 @@
 use std::alloc::Layout;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::fmt;
-use std::mem;
+use std::mem::{self, MaybeUninit};
 use std::path::{Path, PathBuf};
 use std::ptr::{self, NonNull};
 
@@ -57,6 +57,81 @@ impl fmt::Display for Missing {
 
 impl std::error::Error for Missing {}
 
+/// The functions that a library defines itself, or those that the programs of this
+/// process get.
+#[derive(Clone, Copy, Debug)]
+pub struct Functions {
+    /// Of the dynamic linker.
+    handle: *mut c_void,
+    /// Where the library's object begins.
+    object: Option<NonNull<c_void>>,
+}
+
+// SAFETY: the dynamic linker's handles are not tied to a thread; the object is
+// only compared.
+unsafe impl Send for Functions {}
+// SAFETY: as above.
+unsafe impl Sync for Functions {}
+
+impl Functions {
+    /// Those that a program calls in this process, wherever they come from.
+    const OF_PROCESS: Functions = Functions { handle: libc::RTLD_DEFAULT, object: None };
+
+    /// Those of a library, opened beside the process's own. It stays open.
+    ///
+    /// # Errors
+    ///
+    /// Why the library cannot be opened, or that it has no `malloc`.
+    ///
+    /// # Safety
+    ///
+    /// What the library defines of the malloc family is of the types that C and
+    /// glibc give it, and it may be opened at run time.
+    pub unsafe fn of_library(path: &Path) -> Result<Functions, Missing> {
+        let missing = |why| Missing::Library { path: path.to_owned(), why };
+        let name = CString::new(path.as_os_str().as_encoded_bytes())
+            .map_err(|error| missing(error.to_string()))?;
+        // SAFETY: a string; by contract.
+        let handle = unsafe { libc::dlopen(name.as_ptr(), libc::RTLD_NOW | libc::RTLD_LOCAL) };
+        if handle.is_null() {
+            // SAFETY: after a failure dlerror gives a string or null.
+            let said: *mut c_char = unsafe { libc::dlerror() };
+            let why = match NonNull::new(said) {
+                // SAFETY: as above.
+                Some(said) => unsafe { CStr::from_ptr(said.as_ptr()) }.to_string_lossy(),
+                None => "for no reason that the dynamic linker gives".into(),
+            };
+            return Err(missing(why.into_owned()));
+        }
+        let open = Functions { handle, object: None };
+        let object = object_of(open.needed(c"malloc")?);
+        Ok(Functions { object, ..open })
+    }
+
+    /// The function of this name. The dynamic linker looks for it in what a library
+    /// depends on, too, but the C library's functions abort on another's blocks.
+    pub fn find(&self, name: &CStr) -> Option<NonNull<c_void>> {
+        // SAFETY: an open library or RTLD_DEFAULT, and a name that ends in NUL.
+        let found = NonNull::new(unsafe { libc::dlsym(self.handle, name.as_ptr()) })?;
+        (self.object.is_none() || object_of(found) == self.object).then_some(found)
+    }
+
+    fn needed(&self, name: &'static CStr) -> Result<NonNull<c_void>, Missing> {
+        self.find(name).ok_or(Missing::Function(name.to_str().unwrap_or("malloc")))
+    }
+}
+
+/// Where the object that an address is of begins.
+fn object_of(address: NonNull<c_void>) -> Option<NonNull<c_void>> {
+    let mut info = MaybeUninit::<libc::Dl_info>::uninit();
+    // SAFETY: any address will do.
+    if unsafe { libc::dladdr(address.as_ptr(), info.as_mut_ptr()) } == 0 {
+        return None;
+    }
+    // SAFETY: dladdr has filled it.
+    NonNull::new(unsafe { info.assume_init() }.dli_fbase)
+}
+
 /// The functions of a malloc family.
 #[derive(Clone, Copy, Debug)]
 pub struct Family {
@@ -79,51 +154,19 @@ impl Family {
     ///
     /// The function that is missing.
     pub fn of_process() -> Result<Family, Missing> {
-        // SAFETY: the names below are those of the malloc family, of the types
-        // that C gives them.
-        unsafe { Family::of(libc::RTLD_DEFAULT) }
+        Family::of(Functions::OF_PROCESS)
     }
 
-    /// That of a library, opened beside the process's own. It stays open.
+    /// That of a library.
     ///
     /// # Errors
     ///
-    /// Why the library cannot be opened, or the function that is missing.
-    ///
-    /// # Safety
-    ///
-    /// What the library defines of the malloc family is of the types that C
-    /// gives it, and it may be opened at run time.
-    pub unsafe fn of_library(path: &Path) -> Result<Family, Missing> {
-        let missing = |why| Missing::Library { path: path.to_owned(), why };
-        let name = CString::new(path.as_os_str().as_encoded_bytes())
-            .map_err(|error| missing(error.to_string()))?;
-        // SAFETY: a string; by contract.
-        let handle = unsafe { libc::dlopen(name.as_ptr(), libc::RTLD_NOW | libc::RTLD_LOCAL) };
-        if handle.is_null() {
-            // SAFETY: after a failure dlerror gives a string or null.
-            let said: *mut c_char = unsafe { libc::dlerror() };
-            let why = match NonNull::new(said) {
-                // SAFETY: as above.
-                Some(said) => unsafe { CStr::from_ptr(said.as_ptr()) }.to_string_lossy(),
-                None => "for no reason that the dynamic linker gives".into(),
-            };
-            return Err(missing(why.into_owned()));
-        }
-        // SAFETY: by contract.
-        unsafe { Family::of(handle) }
-    }
-
-    /// # Safety
-    ///
-    /// `handle` is one of dlopen's, and its functions are of C's types.
-    unsafe fn of(handle: *mut c_void) -> Result<Family, Missing> {
-        // SAFETY: a handle by contract, and names that end in NUL.
-        let find = |name: &CStr| NonNull::new(unsafe { libc::dlsym(handle, name.as_ptr()) });
-        let needed = |name: &'static CStr| {
-            find(name).ok_or(Missing::Function(name.to_str().unwrap_or("malloc")))
-        };
-        // SAFETY: functions of these names have these types, by contract.
+    /// The function that is missing.
+    pub fn of(functions: Functions) -> Result<Family, Missing> {
+        let needed = |name| functions.needed(name);
+        let find = |name| functions.find(name);
+        // SAFETY: functions of these names have these types: in a process those that
+        // C gives them, in a library by the contract of `Functions::of_library`.
         unsafe {
             Ok(Family {
                 malloc: mem::transmute::<NonNull<c_void>, Malloc>(needed(c"malloc")?),

@@ -219,6 +219,7 @@ fn works(arguments: &Arguments, records: &Path) -> anyhow::Result<Vec<Work>> {
         }
     }
     let amount = Amount { scale: arguments.scale, threads: arguments.threads.number };
+    values::in_threads(&arguments.workload, amount.threads)?;
     for name in &arguments.workload {
         for work in named(name, amount, records)? {
             let twice = works.iter().any(|other: &Work| other.label() == work.label());
@@ -235,12 +236,11 @@ fn works(arguments: &Arguments, records: &Path) -> anyhow::Result<Vec<Work>> {
 
 /// What a name stands for: one of ours or several, a program, a trace.
 fn named(name: &str, amount: Amount, records: &Path) -> anyhow::Result<Vec<Work>> {
-    if let Some(program) = name.strip_prefix("program:") {
+    if let Some(program) = name.strip_prefix(values::PROGRAM) {
         let found = programs::find(program).filter(|program| program.is_here());
         let Some(program) = found else {
             bail!("there is no {name} here; `brkpoint list` shows those there are");
         };
-        ensure!(amount.threads.is_none(), "{name} has the threads it has: leave --threads out");
         return Ok(vec![run::program(program, records)?]);
     }
     let ours = |wanted: &dyn Fn(&Workload) -> bool| -> anyhow::Result<Vec<Work>> {

@@ -263,6 +263,7 @@ fn works(arguments: &Arguments) -> anyhow::Result<Vec<Work>> {
     } else {
         ensure!(arguments.input.is_none(), "--input is for a command: add -- COMMAND");
     }
+    values::in_threads(&arguments.workload, arguments.threads.number)?;
     let usual = works.is_empty() && arguments.workload.is_empty();
     let named = arguments.workload.iter().map(String::as_str);
     let names: Vec<&str> = if usual { usual_workloads().collect() } else { named.collect() };

@@ -168,6 +168,7 @@ fn work(arguments: &Arguments) -> anyhow::Result<Work> {
             bail!("{option} is for a command: add -- COMMAND");
         }
         let amount = Amount { scale: arguments.scale, threads: arguments.threads.number };
+        values::in_threads(std::slice::from_ref(name), amount.threads)?;
         let work = values::workload(name, amount)?;
         ensure!(!work.idles(), "{name} mostly sleeps: its time says nothing of the settings");
         return Ok(work);

@@ -9,6 +9,9 @@ use brkpoint_workloads::trace::replay;
 use crate::engine::{ArmSpec, SpecError};
 use crate::plan::{MAX_ROUNDS, THREADS, Work};
 
+/// What stands before the name of a program of the machine.
+pub const PROGRAM: &str = "program:";
+
 /// The option of the verbs that run workloads of ours, which they name by `--workload`.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub struct Threads {
@@ -75,15 +78,41 @@ pub fn workload(name: &str, mut amount: Amount) -> anyhow::Result<Work> {
         return checked(workload, amount);
     }
     if Path::new(name).exists() {
-        anyhow::ensure!(
-            amount.threads.is_none(),
-            "{name} is a trace, and has the threads that were recorded: leave --threads out"
-        );
         return Work::trace(Path::new(name), replay::Options::default());
     }
     anyhow::bail!(
         "there is no workload {name:?}, nor such a file; `brkpoint list` shows the workloads there are"
     )
+}
+
+/// Refuses a number of threads for all of `names` where one has threads of its own.
+///
+/// # Errors
+/// If one has, with what to write instead.
+pub fn in_threads(names: &[String], number: Option<usize>) -> anyhow::Result<()> {
+    let Some(number) = number else { return Ok(()) };
+    let is_ours = |name: &str| name.split(THREADS).next().and_then(synthetic::find).is_some();
+    let own = |name: &str| {
+        if name.starts_with(PROGRAM) {
+            Some("a program, and has the threads that it starts")
+        } else if !is_ours(name) && Path::new(name).exists() {
+            Some("a trace, and has the threads that were recorded")
+        } else {
+            None
+        }
+    };
+    let Some((name, why)) = names.iter().find_map(|name| Some((name, own(name)?))) else {
+        return Ok(());
+    };
+    let takes = |name: &str| synthetic::find(name).is_some_and(|ours| ours.threads.is_some());
+    if !names.iter().any(|name| takes(name)) {
+        anyhow::bail!("{name} is {why}: leave --threads out");
+    }
+    let spelled = names.iter().map(|name| match takes(name) {
+        true => format!(" -w {name}{THREADS}{number}"),
+        false => format!(" -w {name}"),
+    });
+    anyhow::bail!("{name} is {why}: in place of --threads, give{}", spelled.collect::<String>())
 }
 
 /// So much of a workload of ours.

@@ -38,6 +38,25 @@ pub struct Arm {
     pub paste: String,
 }
 
+#[cfg(test)]
+impl Arm {
+    /// One that nothing has proved, of which tests say the rest.
+    pub(crate) fn unproved(engine: &str) -> Arm {
+        Arm {
+            engine: engine.to_owned(),
+            version: String::new(),
+            settings: BTreeMap::new(),
+            env: Vec::new(),
+            env_remove: Vec::new(),
+            library: None,
+            program: None,
+            command: Vec::new(),
+            object: String::new(),
+            paste: String::new(),
+        }
+    }
+}
+
 impl Engines {
     /// Looks `spec` up and proves it: a process of `worker` (the file of this
     /// program) under the arm's environment tells which object answers for the

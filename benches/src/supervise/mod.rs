@@ -75,6 +75,7 @@ pub use leash::Leash;
 pub use ledger::{Counts, Syscalls};
 pub use plan::find_program;
 pub use rss::MAX_POINTS;
+pub use sys::fixed_addresses;
 
 use board::Step;
 use plan::Plan;

@@ -339,7 +339,10 @@ pub(super) fn no_core_files() {
 }
 
 /// Addresses are not randomised from the next exec on. Fork-safe.
-pub(super) fn fixed_addresses() -> io::Result<()> {
+///
+/// # Errors
+/// Where it may not be had, as in a container whose seccomp profile forbids it.
+pub fn fixed_addresses() -> io::Result<()> {
     // SAFETY: takes an integer only; 0xffffffff asks without changing.
     let now = check(unsafe { libc::personality(0xffff_ffff) })?;
     let wanted = (now | libc::ADDR_NO_RANDOMIZE) as libc::c_ulong;

@@ -255,22 +255,14 @@ fn mallopt(arm: &Arm) -> Option<[Spelling; 2]> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
 
     fn arm(tunables: &str, paste: &str) -> Arm {
         Arm {
-            engine: "glibc".into(),
             version: "2.36".into(),
-            settings: BTreeMap::new(),
             env: vec![("GLIBC_TUNABLES".into(), tunables.into())],
-            env_remove: Vec::new(),
-            library: None,
-            program: None,
-            command: Vec::new(),
-            object: String::new(),
             paste: paste.into(),
+            ..Arm::unproved("glibc")
         }
     }
 

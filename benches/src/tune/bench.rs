@@ -73,7 +73,8 @@ impl<'a> Bench<'a> {
         self.stage = stage;
         self.run = format!("{}-{stage}", runner::run_id());
         let cells = arms.map(|(arm, role)| self.cell(arm, role)).collect();
-        self.journal.append(&Line::Run(runner::begun(self.run.clone(), cells)))?;
+        let works = std::iter::once(&self.request.work);
+        self.journal.append(&Line::Run(runner::begun(self.run.clone(), works, cells)))?;
         Ok(self.run.clone())
     }
 

@@ -100,18 +100,7 @@ mod tests {
     fn all() -> Vec<Tried> {
         let engine = Engines::builtin().get("glibc").expect("glibc");
         let (points, _) = grid::points(engine, None);
-        let arm = |settings: BTreeMap<String, String>| Arm {
-            engine: "glibc".into(),
-            version: String::new(),
-            settings,
-            env: Vec::new(),
-            env_remove: Vec::new(),
-            library: None,
-            program: None,
-            command: Vec::new(),
-            object: String::new(),
-            paste: String::new(),
-        };
+        let arm = |settings: BTreeMap<String, String>| Arm { settings, ..Arm::unproved("glibc") };
         points.into_iter().map(|p| Tried::new(arm(p.spec.settings), p.blind)).collect()
     }
 

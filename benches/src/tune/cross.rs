@@ -70,18 +70,8 @@ mod tests {
     use crate::engine::Arm;
 
     fn tried(engine: &str, knob: &str, blind: bool, score: f64) -> Tried {
-        let arm = Arm {
-            engine: engine.into(),
-            version: String::new(),
-            settings: [(knob.to_owned(), "1".to_owned())].into(),
-            env: Vec::new(),
-            env_remove: Vec::new(),
-            library: None,
-            program: None,
-            command: Vec::new(),
-            object: String::new(),
-            paste: String::new(),
-        };
+        let arm =
+            Arm { settings: [(knob.to_owned(), "1".to_owned())].into(), ..Arm::unproved(engine) };
         let mut one = Tried::new(arm, blind);
         one.ratios = vec![score];
         one

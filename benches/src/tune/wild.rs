@@ -84,16 +84,8 @@ mod tests {
 
     fn tried(settings: &[(&str, &str)], faults: f64, pruned: bool) -> Tried {
         let arm = Arm {
-            engine: "glibc".into(),
-            version: String::new(),
             settings: settings.iter().map(|&(k, v)| (k.into(), v.into())).collect(),
-            env: Vec::new(),
-            env_remove: Vec::new(),
-            library: None,
-            program: None,
-            command: Vec::new(),
-            object: String::new(),
-            paste: String::new(),
+            ..Arm::unproved("glibc")
         };
         let mut one = Tried::new(arm, false);
         one.facts =

@@ -1,7 +1,7 @@
 //! Plots, as SVG that lives inside a page.
 //!
 //! plotters draws; this module adds what it lacks. A plot is drawn in units of
-//! an eighth of a CSS pixel ([`PX`]), because plotters rounds to whole units.
+//! an eighth of a CSS pixel (`canvas::PX`), because plotters rounds to whole units.
 //! Colours are drawn as stand-ins ([`Ink`]) that become CSS variables, so that
 //! the page decides on light and dark. Tooltips are transparent shapes on top.
 //!

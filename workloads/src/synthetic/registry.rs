@@ -165,11 +165,11 @@ pub static ALL: &[Workload] = &[
     workload!(Small, "pair-16", "a block of 16 B allocated and freed", |s, x| {
         Pair::new(s, x, Sizes::Fixed(16))
     }),
-    workload!(Small, "pair-64", "of 64 B", |s, x| Pair::new(s, x, Sizes::Fixed(64))),
-    workload!(Small, "pair-256", "of 256 B", |s, x| Pair::new(s, x, Sizes::Fixed(256))),
-    workload!(Small, "pair-1k", "of 1 KiB", |s, x| Pair::new(s, x, Sizes::Fixed(1 << 10))),
-    workload!(Small, "pair-8k", "of 8 KiB", |s, x| Pair::new(s, x, Sizes::Fixed(8 << 10))),
-    workload!(Small, "pair-mixed", "of 16 B to 1 KiB", |s, x| Pair::new(s, x, MIXED)),
+    workload!(Small, "pair-64", "a block of 64 B", |s, x| Pair::new(s, x, Sizes::Fixed(64))),
+    workload!(Small, "pair-256", "a block of 256 B", |s, x| Pair::new(s, x, Sizes::Fixed(256))),
+    workload!(Small, "pair-1k", "a block of 1 KiB", |s, x| Pair::new(s, x, Sizes::Fixed(1 << 10))),
+    workload!(Small, "pair-8k", "a block of 8 KiB", |s, x| Pair::new(s, x, Sizes::Fixed(8 << 10))),
+    workload!(Small, "pair-mixed", "blocks of 16 B to 1 KiB", |s, x| Pair::new(s, x, MIXED)),
     workload!(Small, "batch-lifo", "1,000 blocks (16-256 B), freed last in first out", |s, x| {
         Batch::new(s, x, 1_000, BATCH, Order::Lifo)
     }),
@@ -200,7 +200,7 @@ pub static ALL: &[Workload] = &[
     workload!(Threads, "handoff", 1, "one thread allocates (16-511 B), another frees", |p| {
         Handoff::new(p)
     }),
-    workload!(Threads, "threads", 1, "1,000 short threads, whose blocks outlive them", |p| {
+    workload!(Threads, "threads", 1, "many short threads, whose blocks outlive them", |p| {
         Threads::new(p, SHORT)
     }),
     workload!(Large, "medium", "16 buffers (16-512 KiB) touched and replaced", |s, x| {
@@ -224,9 +224,13 @@ pub static ALL: &[Workload] = &[
     workload!(Shape, "small-program", "requests to a program with a heap below 1 MB", |s, x| {
         SmallProgram::new(s, x)
     }),
-    workload!(Idle, "idle", 4, "a burst in four threads, all freed, then 12 s of nothing", |p| {
-        Idle::new(p)
-    }),
+    workload!(
+        Idle,
+        "idle",
+        4,
+        "a burst in four threads, all freed, then seconds of nothing",
+        |p| { Idle::new(p) }
+    ),
     workload!(
         Classic,
         "alloc-test",
@@ -255,7 +259,7 @@ pub static ALL: &[Workload] = &[
     workload!(Classic, "glibc-thread", 2, "two threads apart, sizes (8 B-32 KiB) as 1/x²", |p| {
         Apart::new(p)
     }),
-    workload!(Classic, "mleak", 1, "2,000 short threads that leave next to nothing", |p| {
+    workload!(Classic, "mleak", 1, "many short threads that leave next to nothing", |p| {
         Threads::new(p, LEAKY)
     }),
     workload!(Classic, "mstress", 4, "rounds of four threads, whose blocks outlive them", |p| {
@@ -267,9 +271,13 @@ pub static ALL: &[Workload] = &[
     workload!(Classic, "sh6bench", 1, "bursts freed a generation later, from both ends", |p| {
         Generations::new(p, generations::SH6BENCH)
     }),
-    workload!(Classic, "sh8bench", 2, "the same in two threads, by the other one", |p| {
-        Generations::new(p, generations::SH8BENCH)
-    }),
+    workload!(
+        Classic,
+        "sh8bench",
+        2,
+        "bursts of two threads, freed a generation later by the other",
+        |p| { Generations::new(p, generations::SH8BENCH) }
+    ),
     workload!(Classic, "xmalloc", 2, "two threads allocate (64 B), two free", |p| {
         Xmalloc::new(p)
     }),
