@@ -14,14 +14,8 @@ fuzz_target!(|bytes: &[u8]| {
     let mut bytes = Unstructured::new(bytes);
     let mistake = Mistake::draw(&mut Bytes(&mut bytes));
     let Ok(case) = Case::draw(&mut bytes, misuse::EVENTS) else { return };
-    if mistake.is_in_process() {
-        misuse::in_process(case.config, mistake).unwrap_or_else(|what| {
-            panic!("{mistake:?}: {what}\nwith the settings\n{}", case.config);
-        });
-        return;
-    }
     let run = |case: &Case| misuse::run(case, mistake);
     if let Err(violation) = run(&case) {
-        report::fail(&case, &violation, run);
+        report::fail_as(&case, &violation, run, |case| mistake.test(case));
     }
 });

@@ -146,6 +146,27 @@ impl Case {
         shadow.free_all(&mut subject)?;
         Ok((outcomes, accounts))
     }
+
+    /// As the lines of a test, with its settings, its program and, in the end, this.
+    pub fn test(&self, run: &str) -> String {
+        let shown = self.config.to_string();
+        let default = Config::DEFAULT.to_string();
+        let settings: Vec<&str> = shown
+            .lines()
+            .zip(default.lines())
+            .filter(|(line, default)| line != default && !line.ends_with("=custom"))
+            .map(|(line, _)| line)
+            .collect();
+        let mut test = "#[test]\nfn found_by_fuzzing() {\n".to_owned();
+        test += &format!(
+            "    let config = settings::parse(\n        \"{}\",\n    );\n",
+            settings.join(" ")
+        );
+        for line in text::rust(&self.program).lines() {
+            test += &format!("    {line}\n");
+        }
+        test + &format!("    {run}\n}}\n")
+    }
 }
 
 /// With all freed, a large block can be had, and goes back.
@@ -174,20 +195,8 @@ impl<'a> Arbitrary<'a> for Case {
 /// As the lines of a test in `allocator/tests`.
 impl fmt::Debug for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "#[test]\nfn found_by_fuzzing() {{")?;
-        writeln!(f, "    let config = settings::parse(")?;
-        let shown = self.config.to_string();
-        let default = Config::DEFAULT.to_string();
-        let lines: Vec<&str> = shown
-            .lines()
-            .zip(default.lines())
-            .filter(|(line, default)| line != default && !line.ends_with("=custom"))
-            .map(|(line, _)| line)
-            .collect();
-        writeln!(f, "        \"{}\",\n    );", lines.join(" "))?;
-        for line in text::rust(&self.program).lines() {
-            writeln!(f, "    {line}")?;
-        }
-        writeln!(f, "    run(Heap::new(config, Simulated::new(64 << 20)), program).unwrap();\n}}")
+        f.write_str(
+            &self.test("run(Heap::new(config, Simulated::new(64 << 20)), program).unwrap();"),
+        )
     }
 }

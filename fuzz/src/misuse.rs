@@ -9,7 +9,7 @@ use brkpoint_allocator::{
     Brkpoint, Config, GRAIN, Heap, Metadata, Misuse, MmapThreshold, PageSource, Purge, Trim,
 };
 use brkpoint_workloads::forked::End;
-use brkpoint_workloads::op::draw::{Bits, Events};
+use brkpoint_workloads::op::draw::Events;
 use brkpoint_workloads::shadow::{Promise, Rules, Shadow, Violation};
 
 use crate::arena::Arena;
@@ -17,49 +17,51 @@ use crate::case::Case;
 use crate::child;
 use crate::subject::Subjected;
 
+mod mistake;
+
+pub use mistake::{KINDS, Kind, Mistake};
+
 /// A case's events: none that changes settings, under which what is freed stays
 /// readable.
 pub const EVENTS: Events = Events { trim: true, ..Events::NONE };
 
-/// Which mistake is made.
-#[derive(Clone, Copy, Debug)]
-pub struct Mistake {
-    /// Bytes of the blocks that it is made with.
-    pub size: usize,
-    /// Which.
-    pub kind: usize,
-}
+/// What is made of a heap's answer: a test has one accept everything.
+pub type Answer = fn(Result<(), Misuse>) -> Result<(), Misuse>;
 
-impl Mistake {
-    /// Draws one.
-    pub fn draw(bits: &mut impl Bits) -> Mistake {
-        let doublings = 5 + bits.below(8);
-        let size = bits.below(1 << doublings);
-        Mistake { size, kind: bits.below(18) }
-    }
-
-    /// Whether it is made with the process's heap.
-    pub fn is_in_process(self) -> bool {
-        self.kind >= 12
-    }
-}
-
-/// Runs a case, and then makes a mistake.
+/// Runs a case, and then makes a mistake; one with the process's heap in a child,
+/// under the case's settings alone.
 ///
 /// # Errors
 ///
 /// The promise that was broken.
 pub fn run(case: &Case, mistake: Mistake) -> Result<(), Violation> {
+    run_answering(case, mistake, |said| said)
+}
+
+/// As [`run`], where a heap's answers are made others.
+///
+/// # Errors
+///
+/// The promise that was broken.
+pub fn run_answering(case: &Case, mistake: Mistake, answer: Answer) -> Result<(), Violation> {
     // What is given back can be read no more: then no allocator can tell.
     let config = Config { trim: Trim::Never, purge: Purge::Never, ..case.config };
+    let has_headers = config.metadata == Metadata::Header;
+    let kind = if has_headers { mistake.kind } else { mistake.kind.without_headers() };
+    let mistake = Mistake { kind, ..mistake };
+    let broken = |what: String, at| {
+        let what = format!("{mistake:?}: {what}");
+        Violation { at, block: 0, promise: Promise::Harmless, what }
+    };
+    if kind.is_in_process() {
+        return in_process(config, mistake).map_err(|what| broken(what, 0));
+    }
     let mut subject = Subjected::new(Heap::new(config, Arena::new()));
     let mut shadow = Shadow::with(Rules::FAST);
     for &op in &case.program {
         shadow.perform(&mut subject, op)?;
     }
-    let broken = |what: String, at| Violation { at, block: 0, promise: Promise::Harmless, what };
-    make(&mut subject.heap, mistake)
-        .map_err(|what| broken(format!("{mistake:?}: {what}"), shadow.performed()))?;
+    make(&mut subject.heap, mistake, answer).map_err(|what| broken(what, shadow.performed()))?;
     subject.heap.source_mut().verify();
     shadow.verify()?;
     shadow.inspect(&mut subject)?;
@@ -81,9 +83,15 @@ impl Refusal {
     fn whichever(self, what: &str) -> Result<(), String> {
         if self.0.is_err() { Ok(()) } else { Err(format!("{what}: it was not noticed")) }
     }
+
+    /// With headers, by this kind; without, a free block may be part of something
+    /// else by now.
+    fn of_free(self, has_headers: bool, what: &str) -> Result<(), String> {
+        if has_headers { self.is(Misuse::DoubleFree, what) } else { self.whichever(what) }
+    }
 }
 
-fn make<S: PageSource>(heap: &mut Heap<S>, mistake: Mistake) -> Result<(), String> {
+fn make<S: PageSource>(heap: &mut Heap<S>, mistake: Mistake, answer: Answer) -> Result<(), String> {
     let mapped = heap.stats().mapped_blocks;
     let mut blocks = Vec::new();
     for _ in 0..3 {
@@ -96,14 +104,13 @@ fn make<S: PageSource>(heap: &mut Heap<S>, mistake: Mistake) -> Result<(), Strin
         blocks.push(block.start);
     }
     let is_mapped = heap.stats().mapped_blocks > mapped;
-    let has_headers = heap.config().metadata == Metadata::Header;
     if let [left, block, right] = blocks[..]
         && !is_mapped
     {
         blocks = vec![left, right];
         // SAFETY: three live blocks, which nobody else has.
         unsafe {
-            if !err(heap, block, mistake.kind, has_headers, [left, right])? {
+            if !err(heap, block, mistake.kind, answer, [left, right])? {
                 blocks.push(block);
             }
         }
@@ -119,77 +126,94 @@ fn make<S: PageSource>(heap: &mut Heap<S>, mistake: Mistake) -> Result<(), Strin
 ///
 /// # Safety
 ///
-/// Three live blocks that are not mapped, which nobody else has.
+/// Three live blocks that are not mapped, which nobody else has; they have headers
+/// if the mistake is about those.
 unsafe fn err<S: PageSource>(
     heap: &mut Heap<S>,
     block: NonNull<u8>,
-    kind: usize,
-    has_headers: bool,
+    kind: Kind,
+    answer: Answer,
     [left, right]: [NonNull<u8>; 2],
 ) -> Result<bool, String> {
+    let has_headers = heap.config().metadata == Metadata::Header;
+    let refusal = |said| Refusal(answer(said));
     // SAFETY: by contract; each is refused, or what follows says otherwise. What
     // is written to is restored.
     unsafe {
         let usable = heap.usable_size(block).map_err(|misuse| misuse.to_string())?;
+        // One that a block could stay with, and one that it could not.
+        let sizes = [usable, 2 * usable];
         match kind {
-            0 | 1 => {
-                let inner = block.add(if kind == 0 || usable <= GRAIN { 1 } else { GRAIN });
-                Refusal(heap.free(inner)).is(Misuse::NotABlock, "free within a block")?;
-                Refusal(heap.usable_size(inner).map(drop))
+            Kind::Within | Kind::AtGrain => {
+                let is_near = kind == Kind::Within || usable <= GRAIN;
+                let inner = block.add(if is_near { 1 } else { GRAIN });
+                refusal(heap.free(inner)).is(Misuse::NotABlock, "free within a block")?;
+                refusal(heap.usable_size(inner).map(drop))
                     .is(Misuse::NotABlock, "the size within a block")?;
-                // To a size that it could stay with, and to one that it could not.
-                for size in [usable, 2 * usable] {
-                    let resized = heap.reallocate(inner, size, GRAIN);
-                    Refusal(resized.map(drop)).is(Misuse::NotABlock, "resize within a block")?;
+                for size in sizes {
+                    let resized = heap.reallocate(inner, size, GRAIN).map(drop);
+                    refusal(resized).is(Misuse::NotABlock, "resize within a block")?;
                 }
             }
-            2..6 => {
+            Kind::FreeTwice | Kind::ResizeFreed | Kind::FreedLinks | Kind::FreedHeader => {
                 heap.free(block).map_err(|misuse| misuse.to_string())?;
-                let refused = |result: Result<(), Misuse>, what| {
-                    let refusal = Refusal(result);
-                    // A unit that is given back leaves no trace of its blocks.
-                    if has_headers {
-                        refusal.is(Misuse::DoubleFree, what)
-                    } else {
-                        refusal.whichever(what)
+                let again = refusal(heap.free(block));
+                again.of_free(has_headers, "free of a free block")?;
+                match kind {
+                    Kind::ResizeFreed => {
+                        for size in sizes {
+                            let resized = heap.reallocate(block, size, GRAIN).map(drop);
+                            refusal(resized).of_free(has_headers, "resize of a free block")?;
+                        }
                     }
-                };
-                refused(heap.free(block), "free of a free block")?;
-                refused(heap.usable_size(block).map(drop), "the size of a free block")?;
-                for size in [usable, 2 * usable] {
-                    let resized = heap.reallocate(block, size, GRAIN);
-                    refused(resized.map(drop), "resize of a free block")?;
-                }
-                if kind > 3 && has_headers {
-                    write_after_free(heap, block, usable, kind == 4, [left, right])?;
+                    Kind::FreedLinks | Kind::FreedHeader => {
+                        let links = kind == Kind::FreedLinks;
+                        write_after_free(heap, block, usable, links, [left, right])?;
+                    }
+                    _ => {
+                        let size = heap.usable_size(block).map(drop);
+                        refusal(size).of_free(has_headers, "the size of a free block")?;
+                    }
                 }
                 return Ok(true);
             }
-            6 | 7 if has_headers => {
-                let beyond = block.add(usable + kind - 6);
-                let saved = beyond.read();
-                beyond.write(!saved);
-                Refusal(heap.free(block)).is(Misuse::Overrun, "free of a block that overran")?;
-                beyond.write(saved);
+            Kind::Overrun(far) => {
+                let said = overwritten(heap, block, block.add(usable + far), 0xff);
+                refusal(said).is(Misuse::Overrun, "free of a block that overran")?;
             }
-            8 | 9 if has_headers => {
-                let before = block.sub(GRAIN - (kind - 8));
-                let saved = before.read();
-                before.write(!saved);
-                Refusal(heap.free(block)).is(Misuse::Underrun, "free behind an overrun")?;
-                before.write(saved);
+            Kind::Underrun(far) => {
+                let said = overwritten(heap, block, block.sub(GRAIN - far), 0xff);
+                refusal(said).is(Misuse::Underrun, "free behind an overrun")?;
             }
-            10 | 11 if has_headers => {
-                let own = block.sub(8 - (kind - 10));
-                let saved = own.read();
-                own.write(saved ^ 0x10);
-                Refusal(heap.free(block)).whichever("free of a block without its header")?;
-                own.write(saved);
+            Kind::Header(far) => {
+                let said = overwritten(heap, block, block.sub(8 - far), 0x10);
+                refusal(said).whichever("free of a block without its header")?;
             }
-            _ => {}
+            _ => unreachable!("{kind:?} is made with the process's heap"),
         }
     }
     Ok(false)
+}
+
+/// What freeing a block says while these bits of a byte are others.
+///
+/// # Safety
+///
+/// A live block, which nobody else has, and a byte of the heap's own.
+unsafe fn overwritten<S: PageSource>(
+    heap: &mut Heap<S>,
+    block: NonNull<u8>,
+    place: NonNull<u8>,
+    bits: u8,
+) -> Result<(), Misuse> {
+    // SAFETY: by contract; it is restored.
+    unsafe {
+        let saved = place.read();
+        place.write(saved ^ bits);
+        let said = heap.free(block);
+        place.write(saved);
+        said
+    }
 }
 
 /// In a child: a freed block's links are overwritten, or its header is. It ends
@@ -214,7 +238,7 @@ unsafe fn write_after_free<S: PageSource>(
                 block.write_bytes(0x15, GRAIN);
                 let freed = heap.free(right).and_then(|()| heap.free(left));
                 // With the block itself free, its neighbours are in order.
-                return c_int::from(freed.is_err() || is_beside);
+                return status(freed.is_ok() && !is_beside);
             }
             block.sub(8).write(!block.sub(8).read());
             // Is come across, or not: bins are searched from the other end.
@@ -222,17 +246,21 @@ unsafe fn write_after_free<S: PageSource>(
                 let _ = heap.allocate(usable, GRAIN);
             }
             // A neighbour notices.
-            c_int::from(is_beside && heap.free(right).is_ok())
+            status(!is_beside || heap.free(right).is_err())
         }
     });
     expect(end, &said, "the heap is corrupt")
+}
+
+fn status(is_fine: bool) -> c_int {
+    if is_fine { child::FINE } else { child::BROKEN }
 }
 
 /// Whether a child ended as misuse ends a process, or with nothing to complain of.
 fn expect(end: End, said: &[u8], message: &str) -> Result<(), String> {
     let said = String::from_utf8_lossy(said);
     match end {
-        End::Exited(0) => Ok(()),
+        End::Exited(child::FINE) => Ok(()),
         End::Killed(libc::SIGABRT) if said.starts_with("brkpoint: ") && said.contains(message) => {
             Ok(())
         }
@@ -242,78 +270,84 @@ fn expect(end: End, said: &[u8], message: &str) -> Result<(), String> {
 
 /// A mistake with the process's heap, in a child: it ends with a message, at once
 /// or when what caches keep reaches the heap.
-///
-/// # Errors
-///
-/// What happened instead.
-pub fn in_process(config: Config, mistake: Mistake) -> Result<(), String> {
-    let config = Config {
-        trim: Trim::Never,
-        purge: Purge::Never,
-        mmap_threshold: MmapThreshold::Off,
-        ..config
-    };
-    let has_headers = config.metadata == Metadata::Header;
+fn in_process(config: Config, mistake: Mistake) -> Result<(), String> {
+    let config = Config { mmap_threshold: MmapThreshold::Off, ..config };
     let (end, said) = child::overhear(|| {
         let heap = Brkpoint::with_config(config);
         let blocks: Vec<NonNull<u8>> = (0..8)
             .filter_map(|_| heap.allocate(mistake.size, GRAIN))
             .map(|block| block.start)
             .collect();
-        let &[_, _, before, block, ..] = &blocks[..] else { return 0 };
+        let &[_, _, before, block, ..] = &blocks[..] else { return child::BROKEN };
         // SAFETY: live blocks; what is wrong with it ends this process.
         unsafe {
             block.write_bytes(0, mistake.size);
-            match mistake.kind % 6 {
-                0 => heap.free(block.add(1)),
-                1 => drop(heap.reallocate(block.add(1), 2 * mistake.size + GRAIN, GRAIN)),
-                2 if has_headers => drop(heap.usable_size(block.add(1))),
-                3 => {
+            match mistake.kind {
+                Kind::ProcessFreeWithin => heap.free(block.add(1)),
+                Kind::ProcessResizeWithin => {
+                    heap.reallocate(block.add(1), 2 * mistake.size + GRAIN, GRAIN);
+                }
+                Kind::ProcessMeasureWithin => {
+                    heap.usable_size(block.add(1));
+                }
+                Kind::ProcessFreeMerged => {
                     // Beside each other, and the second is free.
                     heap.free(block);
                     heap.trim(0);
                     heap.free(before);
                     heap.free(block);
                 }
-                _ => {
+                Kind::ProcessFreeTwice => {
                     heap.free(block);
                     heap.free(block);
                 }
+                Kind::ProcessFreeLater => {
+                    heap.free(block);
+                    heap.trim(0);
+                    heap.free(block);
+                }
+                kind => unreachable!("{kind:?} is made with a heap of its own"),
             }
         }
         heap.trim(0);
-        1
+        child::BROKEN
     });
     expect(end, &said, "(0x")
 }
 
 #[cfg(test)]
 mod tests {
+    use brkpoint_workloads::forked;
+
     use super::*;
 
     #[test]
-    fn what_is_accepted_or_refused_for_another_reason_is_noticed() {
-        let double_free = || Refusal(Err(Misuse::DoubleFree));
-        assert!(double_free().is(Misuse::DoubleFree, "").is_ok());
-        assert!(double_free().is(Misuse::NotABlock, "").is_err());
+    fn a_refusal_is_none_if_it_is_accepted_or_refused_as_something_else() {
         assert!(Refusal(Ok(())).is(Misuse::DoubleFree, "").is_err());
-        assert!(double_free().whichever("").is_ok());
+        assert!(Refusal(Err(Misuse::NotABlock)).is(Misuse::DoubleFree, "").is_err());
+        assert!(Refusal(Err(Misuse::DoubleFree)).is(Misuse::DoubleFree, "").is_ok());
         assert!(Refusal(Ok(())).whichever("").is_err());
+        assert!(Refusal(Err(Misuse::NotABlock)).whichever("").is_ok());
+        assert!(Refusal(Err(Misuse::NotABlock)).of_free(true, "").is_err());
+        assert!(Refusal(Err(Misuse::NotABlock)).of_free(false, "").is_ok());
     }
 
     #[test]
-    fn a_child_must_end_well_or_with_the_message() {
-        let said = b"brkpoint: free(0x10): the block is already free (double free)";
-        let aborted = End::Killed(libc::SIGABRT);
-        assert!(expect(End::Exited(0), b"", "(0x").is_ok());
-        assert!(expect(aborted, said, "(0x").is_ok());
-        for (end, said, message) in [
-            (End::Exited(1), &said[..], "(0x"),
-            (End::Killed(libc::SIGSEGV), said, "(0x"),
-            (aborted, &said[1..], "(0x"),
-            (aborted, said, "the heap is corrupt"),
+    fn a_child_ends_as_misuse_should_or_is_complained_of() {
+        let abort = End::Killed(libc::SIGABRT);
+        for (end, said, is_right) in [
+            (End::Exited(child::FINE), "", true),
+            (abort, "brkpoint: free(0x1): not a block\n", true),
+            // It was accepted.
+            (End::Exited(child::BROKEN), "", false),
+            (End::Exited(forked::PANICKED), "brkpoint: free(0x1): not a block\n", false),
+            (End::Killed(libc::SIGSEGV), "brkpoint: free(0x1): not a block\n", false),
+            (abort, "", false),
+            (abort, "brkpoint: something else\n", false),
+            (abort, "panicked: free(0x1)\n", false),
         ] {
-            assert!(expect(end, said, message).is_err(), "{end:?}");
+            let found = expect(end, said.as_bytes(), "(0x");
+            assert_eq!(found.is_ok(), is_right, "{end:?}, which said {said:?}");
         }
     }
 }

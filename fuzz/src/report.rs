@@ -15,6 +15,20 @@ const EFFORT: Effort = Effort::trials(20_000);
 ///
 /// Always: it is how libFuzzer learns of it.
 pub fn fail(case: &Case, violation: &Violation, run: impl Fn(&Case) -> Result<(), Violation>) -> ! {
+    fail_as(case, violation, run, |shrunk| format!("{shrunk:?}"))
+}
+
+/// As [`fail`], with a test of its own.
+///
+/// # Panics
+///
+/// Always.
+pub fn fail_as(
+    case: &Case,
+    violation: &Violation,
+    run: impl Fn(&Case) -> Result<(), Violation>,
+    test: impl Fn(&Case) -> String,
+) -> ! {
     let config = case.config;
     let with = |program: &[Op]| Case { config, program: program.to_vec() };
     // The same promise: another is another finding.
@@ -23,8 +37,9 @@ pub fn fail(case: &Case, violation: &Violation, run: impl Fn(&Case) -> Result<()
     let shrunk = with(&shrink(&case.program, EFFORT, same));
     let violation = run(&shrunk).err().unwrap_or_else(|| violation.clone());
     panic!(
-        "{violation}\n\n{}\n{}\n{shrunk:?}",
+        "{violation}\n\n{}\n{}\n{}",
         violation.promise.text().trim(),
-        text::words(&shrunk.program)
+        text::words(&shrunk.program),
+        test(&shrunk)
     );
 }

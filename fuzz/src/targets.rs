@@ -1,10 +1,7 @@
 //! What the fuzz targets `heap`, `oom` and `differential` do with a case; tests do
 //! so, too.
 
-use std::ffi::c_int;
-
 use brkpoint_allocator::{BreakSource, Config, Simulated, System};
-use brkpoint_workloads::forked::{self, End};
 use brkpoint_workloads::op::draw::Events;
 use brkpoint_workloads::shadow::{Promise, Rules, Violation};
 
@@ -61,37 +58,14 @@ pub fn simulated(case: &Case, rules: Rules) -> Result<(), Violation> {
 ///
 /// # Errors
 ///
-/// That a promise was broken there; the child has said which.
+/// The promise that was broken there.
 pub fn kernel(case: &Case, rules: Rules) -> Result<(), Violation> {
     [BreakSource::Reserved, BreakSource::Program].into_iter().try_for_each(|source| {
-        let run = || match case.run_over(System::new(source), rules) {
-            Ok(()) => 0,
-            Err(violation) => {
-                forked::say(format_args!("over the kernel, break={source}: {violation}"));
-                status_of(violation.promise)
-            }
-        };
-        let (promise, what) = match child::run(run) {
-            End::Exited(0) => return Ok(()),
-            End::Exited(status) => match of_status(status) {
-                Some(promise) => (promise, "it said what".to_owned()),
-                None => (Promise::Source, format!("status {status}; it said why")),
-            },
-            End::Killed(signal) => (Promise::Source, format!("signal {signal}")),
-        };
-        let what = format!("over the kernel, break={source}: {what}");
-        Err(Violation { at: 0, block: 0, promise, what })
+        child::judge(|| case.run_over(System::new(source), rules)).map_err(|violation| Violation {
+            what: format!("over the kernel, break={source}: {}", violation.what),
+            ..violation
+        })
     })
-}
-
-/// The status with which a child says that a promise was broken.
-fn status_of(promise: Promise) -> c_int {
-    1 + Promise::ALL.iter().position(|&other| other == promise).expect("it is one") as c_int
-}
-
-/// The promise of a status.
-fn of_status(status: c_int) -> Option<Promise> {
-    Promise::ALL.get(usize::try_from(status - 1).ok()?).copied()
 }
 
 /// Runs a case over the tests' page source, now and then.
@@ -135,20 +109,5 @@ pub fn differential(case: &Case, other: Config) -> Result<(), Violation> {
             ))
         }),
         None => Ok(()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_status_stands_for_its_promise() {
-        for &promise in Promise::ALL {
-            let status = status_of(promise);
-            assert_eq!(of_status(status), Some(promise));
-            assert!((1..forked::PANICKED).contains(&status));
-        }
-        assert_eq!((of_status(0), of_status(forked::PANICKED)), (None, None));
     }
 }
