@@ -1,7 +1,5 @@
 //! Resident memory of a tree over time.
 
-use std::collections::HashMap;
-
 use brkpoint_reports::record::{Axis, Series};
 
 use super::process;
@@ -54,17 +52,15 @@ impl Sampler {
 
     fn tree(&mut self, root: Pid) -> u64 {
         let mut sum = 0;
-        // A child of `vfork` shares its parent's memory until it execs.
-        let mut by_size: HashMap<u64, Vec<Pid>> = HashMap::new();
-        let mut queue = process::children(root);
-        while let Some(pid) = queue.pop() {
+        let below = |parent| process::children(parent).into_iter().map(move |pid| (pid, parent));
+        let mut queue: Vec<(Pid, Pid)> = below(root).collect();
+        while let Some((pid, parent)) = queue.pop() {
             let Some(status) = process::status(pid) else { continue };
-            queue.extend(process::children(pid));
-            let alike = by_size.entry(status.rss_bytes).or_default();
-            if alike.iter().any(|&other| sys::same_memory(pid, other)) {
+            queue.extend(below(pid));
+            // A child of `vfork` shares its parent's memory until it execs.
+            if sys::same_memory(pid, parent) {
                 continue;
             }
-            alike.push(pid);
             sum += status.rss_bytes;
             self.peak_rss_bytes = self.peak_rss_bytes.max(status.peak_rss_bytes);
         }
