@@ -41,9 +41,9 @@ static FAMILY: LazyLock<(Family, Library)> = LazyLock::new(|| {
     // Once is enough, for what goes to stderr.
     let (end, said) = child::overhear(|| {
         library.tell();
-        0
+        child::FINE
     });
-    assert_eq!(end, End::Exited(0));
+    assert_eq!(end, End::Exited(child::FINE));
     assert!(!said.contains(&0), "malloc_stats tells no text: {said:?}");
     (family, library)
 });

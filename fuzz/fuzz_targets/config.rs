@@ -86,13 +86,17 @@ fn begin_with(text: &str) {
         let heap = Brkpoint::default();
         let has_settings = heap.config() == expected;
         // With these, too, a block can be had and given back.
-        let Some(block) = heap.allocate(100, 16) else { return 1 };
+        let Some(block) = heap.allocate(100, 16) else { return child::BROKEN };
         // SAFETY: just allocated.
         unsafe { heap.free(block.start) };
-        i32::from(!has_settings || heap.check().is_err())
+        child::status(has_settings && heap.check().is_ok())
     });
     let said = String::from_utf8_lossy(&said);
-    assert_eq!(end, End::Exited(0), "with settings that are to be\n{expected}\nit said:\n{said}");
+    assert_eq!(
+        end,
+        End::Exited(child::FINE),
+        "with settings that are to be\n{expected}\nit said:\n{said}"
+    );
     // A line for each value that is refused, and for each setting if that is asked.
     let shown = usize::from(expected.verbose.0);
     let mut known = 0;

@@ -20,6 +20,11 @@ pub const BROKEN: c_int = 2;
 const PROMISES: c_int = 32;
 const _: () = assert!(PROMISES as usize + Promise::ALL.len() <= forked::PANICKED as usize);
 
+/// One of these two.
+pub fn status(is_fine: bool) -> c_int {
+    if is_fine { FINE } else { BROKEN }
+}
+
 /// Runs something that gives a status in a child, and waits for its end.
 ///
 /// # Panics

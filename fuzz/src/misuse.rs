@@ -2,7 +2,6 @@
 //! changes nothing; or, where the heap itself was overwritten, the process ends
 //! with a message that says so.
 
-use std::ffi::c_int;
 use std::ptr::NonNull;
 
 use brkpoint_allocator::{
@@ -238,7 +237,7 @@ unsafe fn write_after_free<S: PageSource>(
                 block.write_bytes(0x15, GRAIN);
                 let freed = heap.free(right).and_then(|()| heap.free(left));
                 // With the block itself free, its neighbours are in order.
-                return status(freed.is_ok() && !is_beside);
+                return child::status(freed.is_ok() && !is_beside);
             }
             block.sub(8).write(!block.sub(8).read());
             // Is come across, or not: bins are searched from the other end.
@@ -246,14 +245,10 @@ unsafe fn write_after_free<S: PageSource>(
                 let _ = heap.allocate(usable, GRAIN);
             }
             // A neighbour notices.
-            status(!is_beside || heap.free(right).is_err())
+            child::status(!is_beside || heap.free(right).is_err())
         }
     });
     expect(end, &said, "the heap is corrupt")
-}
-
-fn status(is_fine: bool) -> c_int {
-    if is_fine { child::FINE } else { child::BROKEN }
 }
 
 /// Whether a child ended as misuse ends a process, or with nothing to complain of.

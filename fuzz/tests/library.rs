@@ -1,7 +1,7 @@
 //! What the target `abi` calls beside the functions that programs are made of.
 
-use std::path::Path;
-use std::process::Command;
+#[path = "../../workloads/tests/family/four.rs"]
+mod four;
 
 use brkpoint_fuzz::child;
 use brkpoint_fuzz::library::Library;
@@ -16,21 +16,17 @@ fn the_c_library_does_what_its_manual_says() {
         let library = Library::of(unsafe { Functions::of_library("libc.so.6".as_ref()) }.unwrap());
         (0..16).for_each(|doublings| library.exercise(1 << doublings));
         library.tell();
-        0
+        child::FINE
     });
     let said = String::from_utf8_lossy(&said);
-    assert_eq!(end, End::Exited(0), "{said}");
+    assert_eq!(end, End::Exited(child::FINE), "{said}");
     assert!(said.contains("system bytes"), "malloc_stats told nothing: {said}");
 }
 
 /// The library aborts on blocks of others, and the C library on the library's.
 #[test]
 fn nothing_is_called_that_the_library_does_not_define() {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../workloads/tests/family/four.c");
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("libfour.so");
-    let mut cc = Command::new("cc");
-    cc.args(["-O1", "-fno-builtin", "-shared", "-fPIC", "-o"]).arg(&path).arg(source);
-    assert!(cc.status().expect("cc runs").success(), "the library does not compile");
+    let path = four::library("four");
     // SAFETY: it defines four functions, as C has them.
     let library = Library::of(unsafe { Functions::of_library(&path) }.unwrap());
     for size in [1, 100, 5000] {

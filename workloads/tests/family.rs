@@ -1,26 +1,17 @@
 //! The functions of a library: its own, and not what it depends on has beside them.
 
+#[path = "family/four.rs"]
+mod four;
+
 use std::alloc::Layout;
 use std::ffi::CString;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use brkpoint_workloads::family::{Family, Functions, Mallocs};
 use brkpoint_workloads::shadow::Subject;
 
-/// A library that has malloc, calloc, realloc and free alone.
-fn four(name: &str) -> PathBuf {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/family/four.c");
-    let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("lib{name}.so"));
-    let mut cc = Command::new("cc");
-    cc.args(["-O1", "-fno-builtin", "-shared", "-fPIC", "-o"]).arg(&library).arg(source);
-    assert!(cc.status().expect("cc runs").success(), "the library does not compile");
-    library
-}
-
 #[test]
 fn what_a_library_only_depends_on_is_none_of_its_functions() {
-    let path = four("looked-up");
+    let path = four::library("looked-up");
     // SAFETY: it defines the four functions as C has them.
     let functions = unsafe { Functions::of_library(&path) }.unwrap();
     let name = CString::new(path.as_os_str().as_encoded_bytes()).unwrap();
@@ -50,7 +41,7 @@ fn what_a_library_only_depends_on_is_none_of_its_functions() {
 #[test]
 fn a_library_without_aligned_allocation_is_not_given_blocks_of_the_c_librarys() {
     // SAFETY: as above.
-    let functions = unsafe { Functions::of_library(&four("called")) }.unwrap();
+    let functions = unsafe { Functions::of_library(&four::library("called")) }.unwrap();
     let mut subject = Mallocs::new(Family::of(functions).unwrap(), false);
     for size in (0..300).step_by(16) {
         let page = Layout::from_size_align(size, 4096).unwrap();

@@ -69,8 +69,7 @@ pub fn engines(text: &str) -> Result<Vec<ArmSpec>, SpecError> {
 /// # Errors
 /// If there is neither, or it does not run in so many threads.
 pub fn workload(name: &str, mut amount: Amount) -> anyhow::Result<Work> {
-    let (plain, number) = name.split_once(THREADS).unzip();
-    if let Some(workload) = synthetic::find(plain.unwrap_or(name)) {
+    if let Some((workload, number)) = ours(name) {
         if let Some(number) = number {
             let number = threads(number).map_err(|why| anyhow::anyhow!("{name}: {why}"))?;
             amount.threads = Some(number);
@@ -85,17 +84,22 @@ pub fn workload(name: &str, mut amount: Amount) -> anyhow::Result<Work> {
     )
 }
 
+/// The workload of ours of a name, and the number of threads that stands in it.
+fn ours(name: &str) -> Option<(&'static Workload, Option<&str>)> {
+    let (plain, number) = name.split_once(THREADS).unzip();
+    Some((synthetic::find(plain.unwrap_or(name))?, number))
+}
+
 /// Refuses a number of threads for all of `names` where one has threads of its own.
 ///
 /// # Errors
 /// If one has, with what to write instead.
 pub fn in_threads(names: &[String], number: Option<usize>) -> anyhow::Result<()> {
     let Some(number) = number else { return Ok(()) };
-    let is_ours = |name: &str| name.split(THREADS).next().and_then(synthetic::find).is_some();
     let own = |name: &str| {
         if name.starts_with(PROGRAM) {
             Some("a program, and has the threads that it starts")
-        } else if !is_ours(name) && Path::new(name).exists() {
+        } else if ours(name).is_none() && Path::new(name).exists() {
             Some("a trace, and has the threads that were recorded")
         } else {
             None

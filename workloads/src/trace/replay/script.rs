@@ -18,6 +18,7 @@ use std::path::Path;
 use std::ptr;
 
 use super::{Options, ReplayError, compile};
+use crate::forked::{self, End};
 
 /// Behind the actions of a thread's part.
 #[derive(Debug, Clone, Copy)]
@@ -119,22 +120,18 @@ impl Script {
                 unsafe { libc::_exit(status) }
             }
             child => {
-                let mut status = 0;
-                // SAFETY: fills the status.
-                while unsafe { libc::waitpid(child, &mut status, 0) } < 0 {
-                    let error = io::Error::last_os_error();
-                    if error.kind() != io::ErrorKind::Interrupted {
-                        return Err(system("waitpid")(error));
+                let why = match forked::wait(child).map_err(system("waitpid"))? {
+                    End::Exited(0) => None,
+                    End::Exited(1) => {
+                        let mut why = String::new();
+                        file.rewind()
+                            .and_then(|()| file.read_to_string(&mut why))
+                            .map_err(system("reading"))?;
+                        Some(why)
                     }
-                }
-                if !libc::WIFEXITED(status) || libc::WEXITSTATUS(status) > 1 {
-                    return Err(ReplayError::Told("reading the trace failed".to_owned()));
-                }
-                if libc::WEXITSTATUS(status) == 1 {
-                    let mut why = String::new();
-                    file.rewind()
-                        .and_then(|()| file.read_to_string(&mut why))
-                        .map_err(system("reading"))?;
+                    _ => Some("reading the trace failed".to_owned()),
+                };
+                if let Some(why) = why {
                     return Err(ReplayError::Told(why));
                 }
             }
