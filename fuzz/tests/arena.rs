@@ -44,9 +44,12 @@ fn what_is_handed_out_is_zero_every_time() {
 
 #[test]
 fn a_write_after_the_memory_was_given_back_is_noticed() {
-    for again in [true, false] {
+    for (again, used) in [(true, true), (true, false), (false, true), (false, false)] {
         let mut arena = Arena::new();
         let mapping = arena.map(2 * PAGE).unwrap();
+        if used {
+            bytes(mapping).fill(7);
+        }
         // SAFETY: used by nobody, it seems.
         assert!(unsafe { arena.unmap(mapping) });
         bytes(mapping)[PAGE + 8] = 1;
