@@ -2,7 +2,8 @@
 //! then over the tests' and the kernel, too.
 //!
 //! With `BRKPOINT_FUZZ_EXHAUSTIVE=1`, everything is verified after every
-//! operation, and blocks carry the pattern on every byte.
+//! operation, and blocks carry the pattern on every byte. With
+//! `BRKPOINT_FUZZ_SOURCES=all`, every case runs over the others, too.
 #![no_main]
 
 use std::sync::LazyLock;

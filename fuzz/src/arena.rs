@@ -26,11 +26,13 @@ const PAGES: usize = HALF / PAGE;
 const PLACE: usize = 0x2000_0000_0000;
 
 /// What memory that was given back is filled with.
-const GONE: u64 = 0xDBDB_DBDB_DBDB_DBDB;
+static GONE: [u8; PAGE] = [0xDB; PAGE];
+/// What memory that is handed out is filled with.
+static ZERO: [u8; PAGE] = [0; PAGE];
 /// What memory that is promised nothing is filled with.
 const JUNK: u8 = 0xA5;
 /// What somebody else writes to what it took of the break.
-const FOREIGN: u8 = 0x5A;
+static FOREIGN: [u8; PAGE] = [0x5A; PAGE];
 
 /// What is in an OS page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -170,7 +172,7 @@ impl Arena {
             if matches!(before, State::Held | State::First) {
                 self.note(|| format!("OS page {page} was handed out twice"));
             }
-            if !matches!(before, State::Fresh | State::Blank) && !is_filled(start, 0) {
+            if !matches!(before, State::Fresh | State::Blank) && !is_filled(start, &ZERO) {
                 // SAFETY: an OS page of the arena, which nobody has.
                 unsafe { start.write_bytes(0, PAGE) };
             }
@@ -184,10 +186,11 @@ impl Arena {
     fn take_back(&mut self, first: usize, count: usize) {
         for page in first..first + count {
             let start = self.at(page * PAGE);
-            let state = if is_filled(start, 0) {
+            let state = if is_filled(start, &ZERO) {
                 State::Blank
             } else {
-                mark(start);
+                // SAFETY: an OS page of the arena, which nobody has any more.
+                unsafe { start.cast().write(GONE) };
                 State::Gone
             };
             poison::poison(start, PAGE);
@@ -257,36 +260,27 @@ impl Arena {
             let from = self.at(start);
             // SAFETY: within the arena, and nobody's else but ours.
             let bytes = unsafe { std::slice::from_raw_parts(from.as_ptr(), end - start) };
-            if bytes.iter().any(|&byte| byte != FOREIGN) {
+            if bytes.chunks(PAGE).any(|part| part != &FOREIGN[..part.len()]) {
                 self.note(|| format!("wrote to somebody else's part of the break, at {start:#x}"));
             }
         }
     }
 }
 
-/// Fills an OS page of the arena with the mark.
-fn mark(start: NonNull<u8>) {
-    // SAFETY: an OS page of the arena, which nobody has any more.
-    unsafe { std::slice::from_raw_parts_mut(start.cast::<u64>().as_ptr(), PAGE / 8) }.fill(GONE);
-}
-
 /// Whether an OS page in this state, if it was given back, is as it was then.
 fn is_as_left(state: State, start: NonNull<u8>) -> bool {
     match state {
-        State::Gone => is_filled(start, GONE),
-        State::Blank => is_filled(start, 0),
+        State::Gone => is_filled(start, &GONE),
+        State::Blank => is_filled(start, &ZERO),
         _ => true,
     }
 }
 
 /// Whether an OS page of the arena that nobody writes to holds nothing but this.
-fn is_filled(start: NonNull<u8>, with: u64) -> bool {
+fn is_filled(start: NonNull<u8>, with: &[u8; PAGE]) -> bool {
+    // By the C library: a loop of ours would count its rounds for the fuzzer.
     // SAFETY: an OS page of the arena, which nobody writes to.
-    let words = unsafe { std::slice::from_raw_parts(start.cast::<u64>().as_ptr(), PAGE / 8) };
-    // Part by part: what is in use mostly differs in the first, and one without a
-    // branch is read many words at a time.
-    let (parts, []) = words.as_chunks::<64>() else { unreachable!("an OS page is 512 words") };
-    parts.iter().all(|part| part.iter().fold(0, |all, word| all | (word ^ with)) == 0)
+    unsafe { start.cast::<[u8; PAGE]>().as_ref() == with }
 }
 
 // SAFETY: `states` hands out each OS page once; what is handed out is zero but
@@ -460,7 +454,7 @@ impl Staged for Arena {
             self.hand_out(first, last - first, State::Held);
         }
         // SAFETY: beyond the break, so nobody's, and handed out.
-        unsafe { self.at(start).write_bytes(FOREIGN, bytes) };
+        unsafe { self.at(start).write_bytes(FOREIGN[0], bytes) };
         self.foreign.push((start, end));
         self.end = end;
     }

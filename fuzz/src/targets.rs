@@ -1,6 +1,8 @@
 //! What the fuzz targets `heap`, `oom` and `differential` do with a case; tests do
 //! so, too.
 
+use std::sync::LazyLock;
+
 use brkpoint_allocator::{BreakSource, Config, Simulated, System};
 use brkpoint_workloads::op::draw::Events;
 use brkpoint_workloads::shadow::{Promise, Rules, Violation};
@@ -12,7 +14,7 @@ use crate::child;
 const TURNS: u64 = 24;
 
 /// One case in so many runs over the tests' page source, too, which takes its time.
-const SIMULATED: usize = 64;
+const SIMULATED: usize = 128;
 
 /// One in so many runs over the kernel, too, in children that are forked for it.
 const KERNEL: usize = 4 * SIMULATED;
@@ -27,10 +29,15 @@ pub const OOM: Events = Events { fail: true, ..HEAP };
 /// where a break is.
 pub const DIFFERENTIAL: Events = Events { move_break: false, ..HEAP };
 
+/// Whether each case runs over every page source, as the environment may ask: for
+/// counting which lines are reached.
+static EVERY_SOURCE: LazyLock<bool> =
+    LazyLock::new(|| std::env::var_os("BRKPOINT_FUZZ_SOURCES").is_some_and(|set| set == "all"));
+
 /// Whether it is the turn of a case for what one in so many does. By its length, of
 /// which the shortest, those that fuzzers have most of, are never.
 fn is_turn(case: &Case, one_in: usize) -> bool {
-    case.program.len() % one_in == one_in - 1
+    *EVERY_SOURCE || case.program.len() % one_in == one_in - 1
 }
 
 /// Runs a case over the tests' page source and the kernel, now and then.

@@ -25,15 +25,15 @@ const SIGNALS: [c_int; 6] =
 
 /// For a child: does `what`, and ends this process with the status that it gives, with
 /// [`PANICKED`] if it panics, or by SIGALRM if it takes longer than `patience`, in whole
-/// seconds. Nothing else of the parent's runs, and nothing is unwound into it: a test's
-/// harness would end the process as if all were well.
-pub fn end(patience: Duration, what: impl FnOnce() -> c_int) -> ! {
+/// seconds, if there is a limit to it. Nothing else of the parent's runs, and nothing is
+/// unwound into it: a test's harness would end the process as if all were well.
+pub fn end(patience: Option<Duration>, what: impl FnOnce() -> c_int) -> ! {
     // SAFETY: the default actions; and a signal of our own.
     unsafe {
         for signal in SIGNALS {
             libc::signal(signal, libc::SIG_DFL);
         }
-        libc::alarm(patience.as_secs() as u32);
+        libc::alarm(patience.map_or(0, |limit| limit.as_secs() as u32));
     }
     panic::set_hook(Box::new(|panic| say(format_args!("{panic}"))));
     let status = panic::catch_unwind(AssertUnwindSafe(what)).unwrap_or(PANICKED);
@@ -75,7 +75,7 @@ mod tests {
     fn ended(what: impl FnOnce() -> c_int) -> End {
         // SAFETY: the child does what it is given, and ends.
         match unsafe { libc::fork() } {
-            0 => end(Duration::from_secs(20), what),
+            0 => end(Some(Duration::from_secs(20)), what),
             child => wait(child).expect("it is our child"),
         }
     }
@@ -94,7 +94,7 @@ mod tests {
     fn a_child_that_hangs_is_ended() {
         // SAFETY: the child waits, and is ended.
         let end = match unsafe { libc::fork() } {
-            0 => end(Duration::from_secs(1), || {
+            0 => end(Some(Duration::from_secs(1)), || {
                 loop {
                     std::thread::sleep(Duration::from_secs(60));
                 }

@@ -130,6 +130,7 @@ fn distance(a: &str, b: &str) -> usize {
 mod tests {
     use super::super::{MmapThreshold, Preset, Trim};
     use super::*;
+    use brkpoint_workloads::forked::{self, End};
     use std::cell::RefCell;
 
     fn run(environment: &[(&str, &str)]) -> (Config, Vec<String>) {
@@ -192,5 +193,20 @@ mod tests {
         for preset in Preset::ALL {
             assert_eq!(Preset::of(&preset.config(&Config::DEFAULT)), Some(*preset));
         }
+    }
+    #[test]
+    fn a_program_may_have_no_environment_at_all() {
+        // SAFETY: the child clears its own environment, and ends.
+        let end = match unsafe { libc::fork() } {
+            0 => forked::end(None, || {
+                // SAFETY: the child has one thread.
+                unsafe { libc::clearenv() };
+                let mut count = 0;
+                variables(&mut |_, _| count += 1);
+                count
+            }),
+            child => forked::wait(child),
+        };
+        assert_eq!(end.expect("it is our child"), End::Exited(0));
     }
 }

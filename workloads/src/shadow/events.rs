@@ -55,7 +55,7 @@ impl Shadow {
     /// What the child does: its blocks are as they were, it can have and free
     /// others, and free all.
     fn end_as_child(&mut self, subject: &mut impl Subject) -> ! {
-        forked::end(PATIENCE, || {
+        forked::end(Some(PATIENCE), || {
             let slots = self.slots.len().max(1) as u32;
             let mut done = self.verify();
             let shape = Shape { slots, ..Shape::PLAIN };

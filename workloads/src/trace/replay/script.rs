@@ -104,21 +104,18 @@ impl Script {
         // SAFETY: this process has one thread.
         match unsafe { libc::fork() } {
             -1 => return Err(system("fork")(io::Error::last_os_error())),
-            0 => {
-                let status = match compile::compile(path, options, &mut file) {
-                    Ok(()) => 0,
-                    Err(why) => {
-                        // The parent reads it instead of a script.
-                        let told = file
-                            .set_len(0)
-                            .and_then(|()| file.rewind())
-                            .and_then(|()| file.write_all(why.as_bytes()));
-                        2 - i32::from(told.is_ok())
-                    }
-                };
-                // SAFETY: ends the child, and runs nothing of the parent's.
-                unsafe { libc::_exit(status) }
-            }
+            // However long the trace is.
+            0 => forked::end(None, || match compile::compile(path, options, &mut file) {
+                Ok(()) => 0,
+                Err(why) => {
+                    // The parent reads it instead of a script.
+                    let told = file
+                        .set_len(0)
+                        .and_then(|()| file.rewind())
+                        .and_then(|()| file.write_all(why.as_bytes()));
+                    2 - i32::from(told.is_ok())
+                }
+            }),
             child => {
                 let why = match forked::wait(child).map_err(system("waitpid"))? {
                     End::Exited(0) => None,
