@@ -249,6 +249,7 @@ mod tests {
     use std::collections::BTreeMap;
     use std::ptr::NonNull;
 
+    use brkpoint_workloads::forked::{self, End};
     use proptest::prelude::*;
 
     use super::super::chunk::{CHUNK_LEAST, State};
@@ -372,6 +373,32 @@ mod tests {
             }
             // Addresses differ from run to run; 14 levels are the least there can be.
             assert!((14..80).contains(&deepest), "{deepest}");
+        }
+    }
+
+    #[test]
+    fn a_link_back_to_its_own_chunk_ends_the_process() {
+        let mut memory = [0_u128; 4];
+        let start = NonNull::new(memory.as_mut_ptr()).unwrap().cast::<u8>();
+        for order in [Order::First, Order::Best] {
+            let mut tree = Tree::new(order);
+            // SAFETY: a chunk of 64 bytes, which `memory` has; in the child its link
+            // is overwritten on purpose.
+            let end = |overwrite: bool| unsafe {
+                let chunk = Chunk::at(start);
+                chunk.set(64, State::Free);
+                tree.root = None;
+                tree.insert(chunk, 64);
+                let child = libc::fork();
+                if child == 0 {
+                    forked::end(None, || {
+                        chunk.set_links(overwrite.then_some(chunk), None);
+                        i32::from(tree.at(Link::Left(chunk)).is_some())
+                    })
+                }
+                forked::wait(child).unwrap()
+            };
+            assert_eq!([false, true].map(end), [End::Exited(0), End::Killed(libc::SIGABRT)]);
         }
     }
 }
