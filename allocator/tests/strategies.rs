@@ -91,6 +91,26 @@ fn the_threshold_is_exact() {
 }
 
 #[test]
+fn presets_map_blocks_from_the_sizes_they_say() {
+    let mapped_from = [
+        (Preset::BrkOnly, usize::MAX),
+        (Preset::MmapOnly, 0),
+        (Preset::Hybrid, 128 << 10),
+        (Preset::HybridDynamic, 128 << 10),
+        (Preset::Fast, 8 << 20),
+        (Preset::Small, 256 << 10),
+    ];
+    for (of, from) in mapped_from {
+        for size in [1, (128 << 10) - 1, 128 << 10, 256 << 10, (8 << 20) - 1, 8 << 20, 16 << 20] {
+            let mut heap = simulated(preset(of));
+            allocate(&mut heap, size);
+            let mapped = heap.stats().mapped_blocks;
+            assert_eq!(mapped, usize::from(size >= from), "{of}, {size} bytes");
+        }
+    }
+}
+
+#[test]
 fn at_most_mmap_max_blocks_are_mapped() {
     let mut heap = simulated(Config { mmap_max: Count(2), ..preset(Preset::MmapOnly) });
     for _ in 0..5 {
