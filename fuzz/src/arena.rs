@@ -37,9 +37,9 @@ static FOREIGN: [u8; PAGE] = [0x5A; PAGE];
 /// What is in an OS page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// Never handed out: zero.
+    /// Nobody's: zero.
     Fresh,
-    /// Handed out in the past and not given back: anything.
+    /// Nobody's, and handed out in the past: anything.
     Used,
     /// Given back by this heap: the mark.
     Gone,
@@ -242,7 +242,7 @@ impl Arena {
     }
 
     /// Verifies what nobody may have written to: what was given back, and what
-    /// somebody else has.
+    /// somebody else has. What is zero then is as if it had never been handed out.
     pub fn verify(&mut self) {
         for page in self.touched() {
             let state = self.memory().states[page];
@@ -253,6 +253,8 @@ impl Arena {
                 poison::poison(start, PAGE);
                 if !is_as_left {
                     self.note(|| format!("OS page {page} was written to after it was given back"));
+                } else if state == State::Blank {
+                    self.memory().states[page] = State::Fresh;
                 }
             }
         }
@@ -473,7 +475,9 @@ impl Drop for Arena {
     fn drop(&mut self) {
         let Some(mut memory) = self.memory.take() else { return };
         for page in self.touched() {
-            memory.states[page] = State::Used;
+            if memory.states[page] != State::Fresh {
+                memory.states[page] = State::Used;
+            }
         }
         SPARE.set(Some(memory));
     }
