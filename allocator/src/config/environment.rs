@@ -194,6 +194,7 @@ mod tests {
             assert_eq!(Preset::of(&preset.config(&Config::DEFAULT)), Some(*preset));
         }
     }
+
     #[test]
     fn a_program_may_have_no_environment_at_all() {
         // SAFETY: the child clears its own environment, and ends.
