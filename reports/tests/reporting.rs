@@ -475,6 +475,21 @@ fn the_page_says_what_a_workload_does_where_a_run_knows() {
 }
 
 #[test]
+fn the_best_of_a_row_is_that_of_the_ratios_shown() {
+    let (a, x, y) = (
+        cell("glibc", "churn", REFERENCE),
+        cell("x", "churn", Role::Candidate),
+        cell("y", "churn", Role::Candidate),
+    );
+    // x has the lower median, y the lower ratio.
+    let samples =
+        [timed(&a, &[10.0; 5]), timed(&x, &[5.0, 5.0, 6.0, 20.0, 20.0]), timed(&y, &[7.0; 5])];
+    let page = report(&[a, x, y], samples.concat()).to_html();
+    assert!(page.contains("<b>0.70× ?</b>"), "{page}");
+    assert!(!page.contains("<b>0.60×"), "{page}");
+}
+
+#[test]
 fn the_same_records_give_the_same_page() {
     let page = || analyse(&Records::from_lines(fixture::rich())).to_html();
     assert_eq!(page(), page());

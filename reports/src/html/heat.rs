@@ -95,11 +95,16 @@ fn ratio(cell: &Measured, metric: Metric) -> Option<f64> {
     Some(cell.figure(metric)?.ratio?.value)
 }
 
-/// The arm with the lowest median; the repeat is the reference again.
+/// The arm with the lowest ratio, as that is what is shown, or of those without one the
+/// lowest median; the repeat is the reference again, whose ratio is 1.
 fn best(workload: &Workload, metric: Metric) -> Option<usize> {
     let cells = workload.cells.iter().filter(|cell| cell.cell.role != Role::Repeat);
-    let known = cells.filter_map(|cell| Some((cell.arm, cell.figure(metric)?.median)));
-    known.min_by(|a, b| a.1.total_cmp(&b.1)).map(|(arm, _)| arm)
+    let known = cells.filter_map(|cell| {
+        let figure = cell.figure(metric)?;
+        Some((cell.arm, figure.ratio.map_or(1.0, |ratio| ratio.value), figure.median))
+    });
+    let least = known.min_by(|a, b| a.1.total_cmp(&b.1).then(a.2.total_cmp(&b.2)));
+    least.map(|(arm, ..)| arm)
 }
 
 /// Over workloads, if the arm has a ratio in each of them.
