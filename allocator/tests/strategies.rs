@@ -97,6 +97,7 @@ fn presets_map_blocks_from_the_sizes_they_say() {
         (Preset::MmapOnly, 0),
         (Preset::Hybrid, 128 << 10),
         (Preset::HybridDynamic, 128 << 10),
+        (Preset::Default, 8 << 20),
         (Preset::Fast, 8 << 20),
         (Preset::Small, 256 << 10),
     ];

@@ -182,7 +182,7 @@ impl Arena {
         *reached = (*reached).max(first + count);
     }
 
-    /// Takes OS pages back and marks them.
+    /// Takes OS pages back, and marks those that are not zero.
     fn take_back(&mut self, first: usize, count: usize) {
         for page in first..first + count {
             let start = self.at(page * PAGE);

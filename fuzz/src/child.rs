@@ -31,14 +31,7 @@ pub fn status(is_fine: bool) -> c_int {
 ///
 /// When there can be no child.
 pub fn run(what: impl FnOnce() -> c_int) -> End {
-    // SAFETY: the child has one thread, does what it is given, and ends.
-    match unsafe { libc::fork() } {
-        0 => forked::end(Some(PATIENCE), what),
-        child => {
-            assert!(child > 0, "no child can be forked");
-            forked::wait(child).expect("it is our child")
-        }
-    }
+    forked::run(Some(PATIENCE), what).expect("a child can be forked")
 }
 
 /// As [`run`], and gives what the child wrote to stderr, too.

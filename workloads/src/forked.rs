@@ -41,6 +41,20 @@ pub fn end(patience: Option<Duration>, what: impl FnOnce() -> c_int) -> ! {
     unsafe { libc::_exit(status) }
 }
 
+/// Does `what` in a forked child, as [`end`] says, and waits for the child's end.
+///
+/// # Errors
+///
+/// The kernel makes no child.
+pub fn run(patience: Option<Duration>, what: impl FnOnce() -> c_int) -> io::Result<End> {
+    // SAFETY: the child does what it is given, and ends.
+    match unsafe { libc::fork() } {
+        -1 => Err(Error::last_os_error()),
+        0 => end(patience, what),
+        child => wait(child),
+    }
+}
+
 /// Says something on stderr: `eprintln` writes to where a test's harness collects it,
 /// which is lost with a child.
 pub fn say(what: std::fmt::Arguments<'_>) {
@@ -73,11 +87,7 @@ mod tests {
     use super::*;
 
     fn ended(what: impl FnOnce() -> c_int) -> End {
-        // SAFETY: the child does what it is given, and ends.
-        match unsafe { libc::fork() } {
-            0 => end(Some(Duration::from_secs(20)), what),
-            child => wait(child).expect("it is our child"),
-        }
+        run(Some(Duration::from_secs(20)), what).expect("a child can be made")
     }
 
     #[test]
@@ -92,15 +102,11 @@ mod tests {
 
     #[test]
     fn a_child_that_hangs_is_ended() {
-        // SAFETY: the child waits, and is ended.
-        let end = match unsafe { libc::fork() } {
-            0 => end(Some(Duration::from_secs(1)), || {
-                loop {
-                    std::thread::sleep(Duration::from_secs(60));
-                }
-            }),
-            child => wait(child).expect("it is our child"),
-        };
-        assert_eq!(end, End::Killed(libc::SIGALRM));
+        let end = run(Some(Duration::from_secs(1)), || {
+            loop {
+                std::thread::sleep(Duration::from_secs(60));
+            }
+        });
+        assert_eq!(end.expect("a child can be made"), End::Killed(libc::SIGALRM));
     }
 }

@@ -154,20 +154,17 @@ mod tests {
     fn a_header_that_was_overwritten_in_a_cache_ends_the_process() {
         let mut heap = Heap::new(Config::DEFAULT, Simulated::new(1 << 20));
         let block = heap.allocate(2000, GRAIN).expect("there is memory").start;
-        // SAFETY: a live block that this thread has; in the child its header is
-        // overwritten on purpose.
-        let end = |overwrite: bool| unsafe {
-            let child = libc::fork();
-            if child == 0 {
-                forked::end(None, || {
-                    cache(block);
-                    let header = block.sub(8).cast::<u64>();
-                    header.write(header.read() ^ u64::from(overwrite));
-                    uncache(block);
-                    0
-                })
-            }
-            forked::wait(child).expect("it is our child")
+        let end = |overwrite: bool| {
+            // SAFETY: a live block that this thread has; in the child its header is
+            // overwritten on purpose.
+            let end = forked::run(None, || unsafe {
+                cache(block);
+                let header = block.sub(8).cast::<u64>();
+                header.write(header.read() ^ u64::from(overwrite));
+                uncache(block);
+                0
+            });
+            end.expect("a child can be made")
         };
         assert_eq!((end(false), end(true)), (End::Exited(0), End::Killed(libc::SIGABRT)));
     }

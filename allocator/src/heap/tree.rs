@@ -382,21 +382,19 @@ mod tests {
         let start = NonNull::new(memory.as_mut_ptr()).unwrap().cast::<u8>();
         for order in [Order::First, Order::Best] {
             let mut tree = Tree::new(order);
-            // SAFETY: a chunk of 64 bytes, which `memory` has; in the child its link
-            // is overwritten on purpose.
-            let end = |overwrite: bool| unsafe {
-                let chunk = Chunk::at(start);
+            let chunk = Chunk::at(start);
+            // SAFETY: a chunk of 64 bytes, which `memory` has.
+            unsafe {
                 chunk.set(64, State::Free);
-                tree.root = None;
                 tree.insert(chunk, 64);
-                let child = libc::fork();
-                if child == 0 {
-                    forked::end(None, || {
-                        chunk.set_links(overwrite.then_some(chunk), None);
-                        i32::from(tree.at(Link::Left(chunk)).is_some())
-                    })
-                }
-                forked::wait(child).unwrap()
+            }
+            let end = |overwrite: bool| {
+                // SAFETY: in the tree; in the child its link is overwritten on purpose.
+                let end = forked::run(None, || unsafe {
+                    chunk.set_links(overwrite.then_some(chunk), None);
+                    i32::from(tree.at(Link::Left(chunk)).is_some())
+                });
+                end.unwrap()
             };
             assert_eq!([false, true].map(end), [End::Exited(0), End::Killed(libc::SIGABRT)]);
         }

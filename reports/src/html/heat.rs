@@ -100,8 +100,8 @@ fn ratio(cell: &Measured, metric: Metric) -> Option<f64> {
 fn best(workload: &Workload, metric: Metric) -> Option<usize> {
     let cells = workload.cells.iter().filter(|cell| cell.cell.role != Role::Repeat);
     let known = cells.filter_map(|cell| {
-        let figure = cell.figure(metric)?;
-        Some((cell.arm, figure.ratio.map_or(1.0, |ratio| ratio.value), figure.median))
+        let median = cell.figure(metric)?.median;
+        Some((cell.arm, ratio(cell, metric).unwrap_or(1.0), median))
     });
     let least = known.min_by(|a, b| a.1.total_cmp(&b.1).then(a.2.total_cmp(&b.2)));
     least.map(|(arm, ..)| arm)
