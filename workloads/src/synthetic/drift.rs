@@ -12,7 +12,7 @@ use std::io;
 use super::hand::{Block, Hand};
 use super::meter::Meter;
 use super::random::Random;
-use super::table::Table;
+use super::table::{AHEAD, Table};
 use super::{Driver, scaled};
 
 /// Live bytes.
@@ -25,12 +25,19 @@ const WAYS: u64 = 4;
 const TURNOVERS: usize = 6;
 /// Bytes allocated on a way.
 const WAY: usize = LIVE * TURNOVERS;
+/// Blocks that are born together, after enough of the others died: which of the two
+/// comes next could not be foretold, and a processor would lose more time than the
+/// requests take.
+const TURN: usize = 16;
+/// Blocks that live at a time, at most: the smallest is three quarters of the least.
+const MOST_BLOCKS: usize = LIVE / (LEAST - LEAST / 4) + 1;
 
 #[derive(Debug)]
 pub(super) struct Drift {
     seed: u64,
     /// Drawn beforehand: powers take longer than requests.
     sizes: Table<u16>,
+    deaths: Deaths,
     blocks: Table<Block>,
 }
 
@@ -66,15 +73,51 @@ impl Iterator for Sizes {
     }
 }
 
+/// Whom new blocks replace, any of the living as likely: drawn beforehand, so that
+/// nobody waits for the table of those that live.
+#[derive(Debug)]
+struct Deaths {
+    /// Where in the table each is that dies.
+    places: Table<u32>,
+    /// How many of them make room for the blocks of a turn.
+    counts: Table<u32>,
+}
+
+impl Deaths {
+    fn draw(sizes: &[u16], random: &mut Random) -> io::Result<Deaths> {
+        let mut deaths = Deaths {
+            places: Table::new(sizes.len())?,
+            counts: Table::new(sizes.len().div_ceil(TURN))?,
+        };
+        let mut living: Table<u16> = Table::new(MOST_BLOCKS)?;
+        let mut live = 0;
+        for turn in sizes.chunks(TURN) {
+            let before = deaths.places.len();
+            live += turn.iter().map(|&size| usize::from(size)).sum::<usize>();
+            while live > LIVE {
+                let dying = random.below(living.len());
+                live -= usize::from(living.swap_remove(dying));
+                deaths.places.push(dying as u32);
+            }
+            deaths.counts.push((deaths.places.len() - before) as u32);
+            turn.iter().for_each(|&size| living.push(size));
+        }
+        Ok(deaths)
+    }
+
+    fn bytes(&self) -> usize {
+        self.places.bytes() + self.counts.bytes()
+    }
+}
+
 impl Drift {
     pub(super) fn new(seed: u64, scale: f64) -> io::Result<Drift> {
         let drawn =
             || Sizes { random: Random::new(seed, 0), ways: scaled(WAYS, scale), way: 0, bytes: 0 };
         let mut sizes = Table::new(drawn().count())?;
         drawn().for_each(|size| sizes.push(size as u16));
-        // The smallest size is three quarters of the least.
-        let blocks = Table::new(LIVE / (LEAST - LEAST / 4) + 1)?;
-        Ok(Drift { seed, sizes, blocks })
+        let deaths = Deaths::draw(&sizes, &mut Random::new(seed, 1))?;
+        Ok(Drift { seed, sizes, deaths, blocks: Table::new(MOST_BLOCKS)? })
     }
 }
 
@@ -84,26 +127,54 @@ impl Driver for Drift {
     }
 
     fn table_bytes(&self) -> usize {
-        self.sizes.bytes() + self.blocks.bytes()
+        self.sizes.bytes() + self.deaths.bytes() + self.blocks.bytes()
     }
 
     fn run<M: Meter>(&mut self, meter: &mut M) -> u64 {
-        let mut random = Random::new(self.seed, 1);
+        let mut random = Random::new(self.seed, 2);
         let mut hand = Hand::new(meter);
         self.blocks.clear();
-        let mut live = 0;
-        for size in self.sizes.iter().map(|&size| size as usize) {
-            while live + size > LIVE {
-                let block = self.blocks.swap_remove(random.below(self.blocks.len()));
-                live -= block.size();
-                hand.free(block);
+        let mut died = 0;
+        for (turn, &dying) in self.sizes.chunks(TURN).zip(self.deaths.counts.iter()) {
+            for at in died..died + dying as usize {
+                if let Some(&later) = self.deaths.places.get(at + AHEAD) {
+                    self.blocks.prefetch(later as usize);
+                }
+                hand.free(self.blocks.swap_remove(self.deaths.places[at] as usize));
             }
-            self.blocks.push(hand.allocate(size, random.next()));
-            live += size;
+            died += dying as usize;
+            for &size in turn {
+                self.blocks.push(hand.allocate(usize::from(size), random.next()));
+            }
         }
         for &block in self.blocks.iter() {
             hand.free(block);
         }
         hand.digest()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn so_many_die_that_twelve_mebibytes_live() {
+        let drift = Drift::new(1, 0.3).expect("maps");
+        let Deaths { places, counts } = &drift.deaths;
+        let (mut living, mut live, mut died) = (Vec::new(), 0, 0);
+        for (turn, &dying) in drift.sizes.chunks(TURN).zip(counts.iter()) {
+            for &place in &places[died..died + dying as usize] {
+                live -= usize::from(living.swap_remove(place as usize));
+            }
+            died += dying as usize;
+            living.extend_from_slice(turn);
+            live += turn.iter().map(|&size| usize::from(size)).sum::<usize>();
+            let full = live > LIVE - TURN * MOST * 2;
+            assert!(live <= LIVE && (full || died == 0), "{live} bytes after {died} deaths");
+            assert!(living.len() <= MOST_BLOCKS);
+        }
+        assert_eq!(died, places.len());
+        assert!(died > 0);
     }
 }

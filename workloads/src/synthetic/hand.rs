@@ -29,13 +29,6 @@ pub(super) struct Block {
 // and a `Block` is handed over, not shared.
 unsafe impl Send for Block {}
 
-impl Block {
-    /// Bytes that were asked for.
-    pub(super) fn size(self) -> usize {
-        self.size
-    }
-}
-
 /// Allocates and frees for one thread.
 pub(super) struct Hand<'m, M> {
     meter: &'m mut M,
@@ -74,6 +67,7 @@ impl<'m, M: Meter> Hand<'m, M> {
 
     /// As [`allocate_touched`](Self::allocate_touched), of memory that must read
     /// as zero where it is touched.
+    #[inline(always)]
     pub(super) fn allocate_zeroed(&mut self, size: usize, seal: u64, stride: usize) -> Block {
         let layout = layout(size, ALIGNMENT);
         // SAFETY: the size is at least WORD, so not zero.
@@ -105,6 +99,7 @@ impl<'m, M: Meter> Hand<'m, M> {
 
     /// A block at a multiple of `alignment`, a power of two above 16, whose first
     /// word is written: that the promise is kept is a part of the digest.
+    #[inline(always)]
     pub(super) fn allocate_aligned(&mut self, size: usize, alignment: usize, seal: u64) -> Block {
         let layout = layout(size, alignment);
         // SAFETY: the size is at least WORD, so not zero.
@@ -112,13 +107,14 @@ impl<'m, M: Meter> Hand<'m, M> {
         if start.is_null() {
             handle_alloc_error(layout);
         }
-        self.digest = mix(self.digest, (start.addr() % alignment) as u64);
+        self.digest ^= (start.addr() & (alignment - 1)) as u64;
         // SAFETY: a new block of at least WORD bytes.
         unsafe { start.cast::<u64>().write_unaligned(seal) };
         Block { start, size }
     }
 
     /// Reads the first word back, and frees a block of that alignment.
+    #[inline(always)]
     pub(super) fn free_aligned(&mut self, block: Block, alignment: usize) {
         // SAFETY: the block has at least WORD bytes, the first of them written.
         unsafe { self.read(block.start.cast()) };

@@ -23,9 +23,15 @@ impl Random {
     /// Different numbers for each seed and each `stream` (a thread, a use).
     pub(super) fn new(seed: u64, stream: u64) -> Random {
         let last = seed ^ stream.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let mut random = Random { last, next: last.wrapping_mul(FACTOR).wrapping_add(TERM) };
+        let random = Random { last, next: last.wrapping_mul(FACTOR).wrapping_add(TERM) };
         // Neighbouring seeds begin with neighbouring numbers.
-        for _ in 0..4 {
+        random.ahead(4)
+    }
+
+    /// The same numbers, so many of them left out.
+    pub(super) fn ahead(&self, numbers: usize) -> Random {
+        let mut random = self.clone();
+        for _ in 0..numbers {
             random.next();
         }
         random
@@ -131,6 +137,14 @@ mod tests {
             assert_eq!(number, last.wrapping_mul(FACTOR).wrapping_add(TERM));
             last = number;
         }
+    }
+
+    #[test]
+    fn who_is_ahead_gives_the_same_numbers_sooner() {
+        let mut random = Random::new(3, 1);
+        let mut ahead = random.ahead(2);
+        let numbers: Vec<u64> = (0..5).map(|_| random.next()).collect();
+        assert_eq!((0..3).map(|_| ahead.next()).collect::<Vec<u64>>(), numbers[2..]);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::io;
 use super::hand::{Block, Hand};
 use super::meter::Meter;
 use super::random::{Random, Sizes};
-use super::table::Table;
+use super::table::{Places, Table};
 use super::{Driver, scaled};
 
 /// Live blocks.
@@ -51,6 +51,7 @@ impl Replaced {
         })
     }
 
+    #[inline(always)]
     fn allocate<M: Meter>(&self, hand: &mut Hand<'_, M>, random: &mut Random) -> (Block, u32) {
         let size = SIZES.draw(random);
         match self.way {
@@ -65,6 +66,7 @@ impl Replaced {
         }
     }
 
+    #[inline(always)]
     fn free<M: Meter>(&self, hand: &mut Hand<'_, M>, (block, alignment): (Block, u32)) {
         match self.way {
             Way::Zeroed => hand.free(block),
@@ -90,8 +92,9 @@ impl Driver for Replaced {
             let block = self.allocate(&mut hand, &mut random);
             self.blocks.push(block);
         }
+        let mut places = Places::new(self.seed, SLOTS);
         for _ in 0..self.replacements {
-            let slot = random.below(SLOTS);
+            let slot = places.next(&self.blocks);
             self.free(&mut hand, self.blocks[slot]);
             self.blocks[slot] = self.allocate(&mut hand, &mut random);
         }

@@ -16,7 +16,7 @@ use super::fleet::{BINS, LEAST, PROFILES};
 use super::hand::{Block, Hand, OS_PAGE};
 use super::meter::Meter;
 use super::random::Random;
-use super::table::Table;
+use super::table::{AHEAD, Table};
 use super::{Driver, scaled};
 
 /// Live bytes that the heap is scaled to.
@@ -172,7 +172,10 @@ impl Driver for Service {
         for &size in self.sizes.iter() {
             self.blocks.push(hand.allocate_touched(size as usize, random.next(), OS_PAGE));
         }
-        for step in self.steps.iter() {
+        for (at, step) in self.steps.iter().enumerate() {
+            if let Some(later) = self.steps.get(at + AHEAD) {
+                self.blocks.prefetch(later.slot as usize);
+            }
             let slot = &mut self.blocks[step.slot as usize];
             hand.free(*slot);
             *slot = hand.allocate_touched(step.size as usize, random.next(), OS_PAGE);

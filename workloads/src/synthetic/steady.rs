@@ -13,7 +13,7 @@ use std::io;
 use super::hand::{Block, Hand};
 use super::meter::Meter;
 use super::random::{Random, Sizes};
-use super::table::Table;
+use super::table::{Places, Table};
 use super::{Driver, scaled};
 
 /// Replacements at scale 1.
@@ -52,8 +52,10 @@ impl Driver for Steady {
             let size = self.sizes.draw(&mut random);
             self.blocks.push(hand.allocate(size, random.next()));
         }
+        let mut places = Places::new(self.seed, self.slots);
         for _ in 0..self.replacements {
-            let slot = &mut self.blocks[random.below(self.slots)];
+            let slot = places.next(&self.blocks);
+            let slot = &mut self.blocks[slot];
             hand.free(*slot);
             let size = self.sizes.draw(&mut random);
             *slot = hand.allocate(size, random.next());
