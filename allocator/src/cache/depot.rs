@@ -14,7 +14,7 @@ const SLOTS: usize = 1024;
 
 /// The first of them lie beside those of other classes: most arrays are short,
 /// and should not make an OS page resident each.
-const FEW: usize = 32;
+const FEW: usize = 128;
 
 type First = [*mut u8; FEW];
 type Others = [*mut u8; SLOTS - FEW];

@@ -274,6 +274,8 @@ impl<S: PageSource> Heap<S> {
         ] {
             ensure(seen == counted, what, seen)?;
         }
+        let room = self.units.room(&self.classes);
+        ensure(room == seen.unit_room, "the classes have other units than the walk found", room)?;
         let stats = self.stats();
         ensure(stats.footprint() == stats.parts(), "the accounts do not add up", stats.parts())?;
         ensure(self.top.is_none() || self.segments.is_some(), "a top without a segment", 0)

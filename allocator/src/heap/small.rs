@@ -12,6 +12,9 @@ use crate::cache::STACK_BITS;
 use crate::os::{PageSource, round_up};
 use crate::size_class::GRAIN;
 
+/// Bytes of a portion: of the smallest OS page.
+const PORTION: usize = 4 << 10;
+
 impl<S: PageSource> Heap<S> {
     /// The class of unit that serves a request, or 0: block `i` of a class lies
     /// at `i` times its size, so that classes that are multiples of an
@@ -22,6 +25,16 @@ impl<S: PageSource> Heap<S> {
         let fits = class <= self.units.last.into()
             && (align <= GRAIN || self.classes.size(class).is_multiple_of(align));
         if fits { class } else { 0 }
+    }
+
+    /// How many blocks of a class a thread should take at a time: an OS page of them, as
+    /// long as the class has few units. What a thread took and does not need is to be
+    /// little beside what it needs.
+    pub(crate) fn portion(&self, class: usize) -> usize {
+        match self.units.is_large(class) {
+            true => usize::MAX,
+            false => (PORTION / self.classes.size(class)).max(1),
+        }
     }
 
     /// Malloc, step 2: blocks of a class, lowest addresses first, until `out` is full; gives
@@ -238,6 +251,7 @@ impl<S: PageSource> Heap<S> {
         unsafe {
             let Unit { start, class, blocks, .. } = unit.read();
             self.units.delist(unit);
+            self.units.note_unit_gone(class.into());
             self.counters.unit_room -= usize::from(blocks) * self.classes.size(class.into());
             if let Some(map) = &self.units.map {
                 map.classes.add(index).as_ref().store(0, Ordering::Relaxed);
@@ -282,7 +296,7 @@ mod tests {
     fn heap_and_blocks() -> (Heap<Simulated>, usize, [*mut u8; 200]) {
         let mut heap = Heap::new(Config::DEFAULT, Simulated::new(1 << 20));
         let (class, mut blocks) = (heap.classes.of(48), [null_mut(); 200]);
-        heap.units.note_unit(class);
+        heap.units.deserve(class);
         assert_eq!(heap.allocate_small(class, &mut blocks), blocks.len());
         (heap, class, blocks)
     }
@@ -331,7 +345,38 @@ mod tests {
     }
 
     #[test]
-    fn blocks_are_freed_in_any_order_and_taken_again_lowest_first() {
+    fn a_class_of_few_units_is_taken_from_by_portions() {
+        let mut heap = Heap::new(Config::DEFAULT, Simulated::new(1 << 20));
+        let class = heap.classes.of(48);
+        heap.units.deserve(class);
+        let mut blocks = [null_mut(); 3 * blocks_of(48)];
+        assert_eq!(heap.allocate_small(class, &mut blocks), blocks.len());
+        assert_eq!(heap.portion(class), 4096 / 48);
+        let mut other = [null_mut(); 1];
+        assert_eq!(heap.allocate_small(class, &mut other), 1);
+        assert_eq!(heap.portion(class), usize::MAX);
+        heap.check().expect("the heap is whole");
+        // SAFETY: a live block, and then the others.
+        unsafe { heap.free_batch(&other) }.expect("a live block");
+        assert_eq!(heap.portion(class), 4096 / 48);
+        // SAFETY: live blocks.
+        unsafe { heap.free_batch(&blocks) }.expect("live blocks");
+        assert_eq!(heap.units.room(&heap.classes), 0);
+    }
+
+    #[test]
+    fn the_first_blocks_of_a_unit_lie_where_the_next_header_does() {
+        let mut heap = Heap::new(Config::DEFAULT, Simulated::new(4 << 20));
+        for class in 1..=usize::from(heap.units.last) {
+            heap.units.deserve(class);
+            let mut first = [null_mut(); 1];
+            assert_eq!(heap.allocate_small(class, &mut first), 1);
+            assert!(first[0].addr() % UNIT >= UNIT - 4096, "class {class}: {first:?}");
+        }
+    }
+
+    #[test]
+    fn blocks_are_freed_in_any_order_and_taken_again_lowest_first_after_the_last_few() {
         let (mut heap, class, blocks) = heap_and_blocks();
         let mut mixed = blocks;
         // 77 and 200 have no divisor in common: each comes once.
@@ -346,6 +391,8 @@ mod tests {
         let mut again = [null_mut(); 150];
         assert_eq!(heap.allocate_small(class, &mut again), 150);
         mixed[..150].sort();
+        let lowest = again.iter().position(|block| *block == mixed[0]);
+        again.rotate_left(lowest.expect("it is among them"));
         assert_eq!(again, mixed[..150]);
     }
 }

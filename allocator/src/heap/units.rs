@@ -10,6 +10,7 @@
 //! tier, floor      == tier_of(used, blocks), floor_of(tier, blocks); the lists of a class,
 //!                     fullest first, hold the units that have a free block
 //! used == 0        => the unit is given back to the chunks
+//! unit_room        == sum over classes of units * blocks * size
 //! ```
 //!
 //! The chunk's header lies in the 16 bytes left of the unit, the next one's in
@@ -18,6 +19,7 @@
 //! each 32 KiB of where the break may ever be, and never moves: threads read it
 //! without the lock for the class of a pointer they free.
 
+use core::iter;
 use core::ops::Range;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -38,6 +40,10 @@ pub(crate) const SMALL_MOST: usize = 1 << 10;
 /// The last class that units hold under any scheme.
 const SMALL_LAST: usize = SMALL_MOST / GRAIN;
 
+/// What of a unit's end is resident before any block is: the next chunk's header lies
+/// there. The smallest OS page.
+const RESIDENT: usize = 4 << 10;
+
 /// A class of which so many bytes are live or wanted deserves a unit: with fewer,
 /// it would make an OS page or two resident for a block or two.
 const DESERVING: usize = 1 << 10;
@@ -46,6 +52,9 @@ const DESERVED_EACH: usize = DESERVING / 8;
 /// So does a class of which so many blocks were asked for, whatever became of them:
 /// a block that comes and goes is served faster from a unit.
 const DESERVED_BY: u8 = 16;
+
+/// A class of so many units is large.
+const LARGE: u32 = 4;
 
 /// Lists of units with a free block, by how full they are.
 pub(super) const TIERS: usize = 4;
@@ -193,23 +202,24 @@ impl Unit {
         if run.is_empty() { Ok(()) } else { each(start + run.start..start + run.end) }
     }
 
-    /// Takes free blocks, lowest first, until `out` is full, and gives how many.
+    /// Takes free blocks until `out` is full, and gives how many: the lowest first, but
+    /// for the last few, which lie where memory is resident anyway.
     ///
     /// # Safety
     ///
     /// A unit's record, of blocks of `size` bytes.
     pub(super) unsafe fn take(unit: NonNull<Unit>, size: usize, out: &mut [*mut u8]) -> usize {
-        let mut taken = 0;
         // SAFETY: by contract; there are so many words, and a set bit stands
         // for a block of the unit.
         unsafe {
-            let Unit { start, blocks, .. } = unit.read();
-            for word in 0..words_of(blocks.into()) {
-                if taken == out.len() {
-                    break;
-                }
+            let Unit { start, blocks, reciprocal, .. } = unit.read();
+            let last = words_of(blocks.into()) - 1;
+            let from = (((UNIT - RESIDENT) as u64 * u64::from(reciprocal)) >> 32) as usize + 1;
+            let few = u64::MAX << from.saturating_sub(64 * last);
+            let mut taken = 0;
+            for (word, mask) in iter::once((last, few)).chain((0..=last).map(|word| (word, !0))) {
                 let at = Unit::bits(unit).add(word);
-                let mut bits = at.read();
+                let (mut bits, others) = (at.read() & mask, at.read() & !mask);
                 let first = start.add(word * 64 * size);
                 let rest = &mut out[taken..];
                 if bits == u64::MAX && rest.len() >= 64 {
@@ -226,10 +236,13 @@ impl Unit {
                     bits &= bits - 1;
                     taken += 1;
                 }
-                at.write(bits);
+                at.write(bits | others);
+                if taken == out.len() {
+                    break;
+                }
             }
+            taken
         }
-        taken
     }
 }
 
@@ -283,22 +296,24 @@ pub(super) struct Units {
     /// The last class that they hold; 0 if there are to be none.
     pub(super) last: u8,
     pub(super) tiers: [[Option<NonNull<Unit>>; TIERS]; SMALL_LAST + 1],
-    /// Of each class, what serves in place of a unit.
-    apart: [Apart; SMALL_LAST + 1],
+    /// Of each class, how much it is in use.
+    demands: [Demand; SMALL_LAST + 1],
 }
 
-/// Chunks that serve requests of a class that does not deserve a unit yet.
+/// How much a class is in use.
 #[derive(Clone, Copy)]
-struct Apart {
-    /// The bytes of those that are live, up to [`DESERVING`] or a little more, each
-    /// counted as [`Apart::weight`] says.
+struct Demand {
+    /// The bytes of live chunks that serve requests of it, since it did not deserve a unit
+    /// yet: up to [`DESERVING`] or a little more, each counted as [`Demand::weight`] says.
     bytes: u16,
-    /// How many there were, up to [`DESERVED_BY`].
+    /// How many of them there were, up to [`DESERVED_BY`].
     asked: u8,
+    /// How many units it has.
+    units: u32,
 }
 
-impl Apart {
-    const NONE: Apart = Apart { bytes: 0, asked: 0 };
+impl Demand {
+    const NONE: Demand = Demand { bytes: 0, asked: 0, units: 0 };
 
     fn weight(size: usize) -> u16 {
         size.clamp(DESERVED_EACH, DESERVING) as u16
@@ -312,7 +327,7 @@ impl Units {
             uncovered: None,
             last: 0,
             tiers: [[None; TIERS]; SMALL_LAST + 1],
-            apart: [Apart::NONE; SMALL_LAST + 1],
+            demands: [Demand::NONE; SMALL_LAST + 1],
         };
         if matches!(config.metadata, Metadata::Header) {
             return units;
@@ -331,30 +346,54 @@ impl Units {
     /// Whether a class of which one block more, of `size` bytes, is wanted is worth a
     /// unit.
     pub(super) fn deserves(&self, class: usize, size: usize) -> bool {
-        let apart = self.apart[class];
-        apart.asked == DESERVED_BY || usize::from(apart.bytes) + size >= DESERVING
+        let demand = self.demands[class];
+        demand.asked == DESERVED_BY || usize::from(demand.bytes) + size >= DESERVING
     }
 
     /// A chunk of `size` bytes serves a request of a class.
     pub(super) fn note_apart(&mut self, class: usize, size: usize) {
-        let apart = &mut self.apart[class];
-        if usize::from(apart.bytes) < DESERVING {
-            apart.bytes += Apart::weight(size);
+        let demand = &mut self.demands[class];
+        if usize::from(demand.bytes) < DESERVING {
+            demand.bytes += Demand::weight(size);
         }
-        apart.asked = DESERVED_BY.min(apart.asked + 1);
+        demand.asked = DESERVED_BY.min(demand.asked + 1);
     }
 
     /// A chunk of `size` bytes is freed that may have served a request of a class.
     pub(super) fn note_apart_freed(&mut self, class: usize, size: usize) {
         if (1..=self.last.into()).contains(&class) {
-            let apart = &mut self.apart[class];
-            apart.bytes = apart.bytes.saturating_sub(Apart::weight(size));
+            let demand = &mut self.demands[class];
+            demand.bytes = demand.bytes.saturating_sub(Demand::weight(size));
         }
     }
 
-    /// There is a unit of a class: it deserves others.
+    /// A class deserves units from now on.
+    pub(super) fn deserve(&mut self, class: usize) {
+        self.demands[class].asked = DESERVED_BY;
+    }
+
+    /// There is one unit more of a class: it deserves others.
     pub(super) fn note_unit(&mut self, class: usize) {
-        self.apart[class].asked = DESERVED_BY;
+        self.deserve(class);
+        self.demands[class].units += 1;
+    }
+
+    /// There is one less.
+    pub(super) fn note_unit_gone(&mut self, class: usize) {
+        self.demands[class].units -= 1;
+    }
+
+    /// Whether a class has so many units that some blocks more make no difference.
+    pub(super) fn is_large(&self, class: usize) -> bool {
+        self.demands[class].units >= LARGE
+    }
+
+    /// The bytes of the blocks of all units, by the number of each class's.
+    pub(super) fn room(&self, classes: &Classes) -> usize {
+        (1..=self.last.into())
+            .map(|class| (self.demands[class].units as usize, classes.size(class)))
+            .map(|(units, size)| units * blocks_of(size) * size)
+            .sum()
     }
 
     /// The class of the unit that contains a block; 0 if none does.

@@ -11,8 +11,10 @@ use crate::heap::{self, Block};
 use crate::os::raw;
 use crate::size_class::GRAIN;
 
-/// An alignment in bytes that few blocks have by chance.
+/// An alignment in bytes that few blocks have by chance, and fewer still the second, in
+/// sizes of a block.
 const APART: usize = 4 << 10;
+const APART_SIZES: usize = 4;
 
 /// How many blocks are freed at a time when everything is given back.
 const BATCH: usize = 64;
@@ -225,6 +227,8 @@ impl Brkpoint {
                 return None;
             }
             self.with(|heap| {
+                let portion = heap.portion(class).min(want);
+                let slots = &mut slots[..portion];
                 let count = heap.allocate_small(class, slots);
                 // The lowest address is to be popped first.
                 slots[..count].reverse();
@@ -389,7 +393,7 @@ unsafe fn headed_class(block: NonNull<u8>) -> usize {
     // SAFETY: by contract.
     match unsafe { heap::cacheable(block, front.units_last() == 0) } {
         Ok(Some(usable)) => match front.classes().within(usable) {
-            class if class > front.units_last() && !is_apart(block) => class,
+            class if class > front.units_last() && !is_apart(block, usable) => class,
             _ => 0,
         },
         Ok(None) => 0,
@@ -397,14 +401,39 @@ unsafe fn headed_class(block: NonNull<u8>) -> usize {
     }
 }
 
-/// Whether a block with a header may have been aligned more than others are.
-fn is_apart(block: NonNull<u8>) -> bool {
-    block.addr().get().is_multiple_of(APART)
+/// Whether a block with a header, of so many bytes, may have been aligned far more than
+/// others of its size are.
+fn is_apart(block: NonNull<u8>, usable: usize) -> bool {
+    let address = block.addr().get();
+    address.is_multiple_of(APART)
+        && address.is_multiple_of((APART_SIZES * usable).next_power_of_two())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_block_that_begins_an_os_page_by_chance_is_kept() {
+        const OURS: Brkpoint = Brkpoint::new();
+        const SIZE: usize = 8 << 10;
+        // Each is 16 bytes longer than two OS pages: sooner or later one begins a page.
+        let blocks: Vec<_> = (0..600).map(|_| OURS.allocate(SIZE, GRAIN).unwrap().start).collect();
+        let begins =
+            |address: usize| address.is_multiple_of(APART) && !address.is_multiple_of(16 * APART);
+        let found = blocks.iter().find(|block| begins(block.addr().get()));
+        let &block = found.expect("one in 256 does, and of those 15 in 16");
+        let class = PROCESS.front.cached_class(SIZE, GRAIN);
+        let kept = || thread::cache().stack(class).len();
+        let before = kept();
+        // SAFETY: a live block.
+        unsafe { OURS.free(block) };
+        assert_eq!(kept(), before + 1);
+        for other in blocks.into_iter().filter(|other| *other != block) {
+            // SAFETY: a live block.
+            unsafe { OURS.free(other) };
+        }
+    }
 
     #[test]
     fn what_a_thread_frees_of_anothers_goes_by_the_depot() {
