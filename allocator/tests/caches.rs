@@ -229,15 +229,17 @@ fn child_aligns_small_blocks_over_and_over() {
     let footprint = |rounds: usize| {
         for round in 0..rounds {
             for align in [64, 4096, 65_536] {
-                let block = ALLOCATOR.allocate(17 + round % 60 * 16, align).unwrap().start;
-                assert!(block.addr().get().is_multiple_of(align));
-                // SAFETY: a live block.
-                unsafe { ALLOCATOR.free(block) };
+                for size in [17 + round % 60 * 16, 1_100 + round % 60 * 512] {
+                    let block = ALLOCATOR.allocate(size, align).unwrap().start;
+                    assert!(block.addr().get().is_multiple_of(align));
+                    // SAFETY: a live block.
+                    unsafe { ALLOCATOR.free(block) };
+                }
             }
         }
         held(&ALLOCATOR.stats())
     };
-    let (first, last) = (footprint(200), footprint(5_000));
+    let (first, last) = (footprint(1_000), footprint(5_000));
     assert!(last <= first + (512 << 10), "{first} grew to {last}");
     assert!(ALLOCATOR.allocate(usize::MAX, 64).is_none());
 }

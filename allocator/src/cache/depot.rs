@@ -183,13 +183,14 @@ mod tests {
     #[test]
     fn arrays_longer_than_a_few_keep_every_block_in_its_place() {
         static DEPOT: Depot = Depot::new();
-        for number in 0..10 {
+        const GIVEN: usize = 2 * FEW / 13 + 1;
+        for number in 0..GIVEN {
             let mut from: Vec<_> = (1..=13).map(|at| block(13 * number + at)).collect();
             assert!(DEPOT.give(7, SLOTS, &mut from, 13, || ()));
         }
         let mut seen = Vec::new();
         DEPOT.each(|block| seen.push(block));
-        let expected: Vec<_> = (1..=130).map(block).collect();
+        let expected: Vec<_> = (1..=13 * GIVEN).map(block).collect();
         assert_eq!(seen, expected);
         let (mut out, mut taken) = ([null_mut(); 19], Vec::new());
         while let count @ 1.. = DEPOT.take(7, &mut out, |_| ()) {

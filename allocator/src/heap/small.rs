@@ -9,11 +9,8 @@ use super::units::{
 };
 use super::{Heap, Misuse};
 use crate::cache::STACK_BITS;
-use crate::os::{PageSource, round_up};
+use crate::os::{OS_PAGE_LEAST, PageSource, round_up};
 use crate::size_class::GRAIN;
-
-/// Bytes of a portion: of the smallest OS page.
-const PORTION: usize = 4 << 10;
 
 impl<S: PageSource> Heap<S> {
     /// The class of unit that serves a request, or 0: block `i` of a class lies
@@ -33,12 +30,12 @@ impl<S: PageSource> Heap<S> {
     pub(crate) fn portion(&self, class: usize) -> usize {
         match self.units.is_large(class) {
             true => usize::MAX,
-            false => (PORTION / self.classes.size(class)).max(1),
+            false => (OS_PAGE_LEAST / self.classes.size(class)).max(1),
         }
     }
 
-    /// Malloc, step 2: blocks of a class, lowest addresses first, until `out` is full; gives
-    /// how many. Fewer only if the class does not deserve a unit yet, or if there
+    /// Malloc, step 2: blocks of a class, of the fullest units first and of each as
+    /// [`Unit::take`] orders them, until `out` is full; gives how many. Fewer only if the class does not deserve a unit yet, or if there
     /// is no memory for one.
     pub(crate) fn allocate_small(&mut self, class: usize, out: &mut [*mut u8]) -> usize {
         let size = self.classes.size(class);
@@ -289,10 +286,11 @@ impl<S: PageSource> Heap<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Config;
+    use crate::config::{Config, SizeClasses};
     use crate::os::Simulated;
 
-    /// 200 blocks of 48 bytes, side by side in one unit.
+    /// 200 blocks of 48 bytes: the 84 that begin in the last OS page of a unit, then the
+    /// first.
     fn heap_and_blocks() -> (Heap<Simulated>, usize, [*mut u8; 200]) {
         let mut heap = Heap::new(Config::DEFAULT, Simulated::new(1 << 20));
         let (class, mut blocks) = (heap.classes.of(48), [null_mut(); 200]);
@@ -327,7 +325,7 @@ mod tests {
 
     #[test]
     fn a_batch_is_freed_up_to_the_first_that_is_no_live_block() {
-        for bad in [0, 1, 63, 64, 65, 127, 199] {
+        for bad in [0, 1, 41, 42, 83, 84, 85, 147, 148, 149, 199] {
             let (mut heap, _, blocks) = heap_and_blocks();
             // SAFETY: a live block.
             unsafe { heap.free_batch(&blocks[bad..=bad]) }.expect("a live block");
@@ -365,13 +363,21 @@ mod tests {
     }
 
     #[test]
-    fn the_first_blocks_of_a_unit_lie_where_the_next_header_does() {
-        let mut heap = Heap::new(Config::DEFAULT, Simulated::new(4 << 20));
-        for class in 1..=usize::from(heap.units.last) {
-            heap.units.deserve(class);
-            let mut first = [null_mut(); 1];
-            assert_eq!(heap.allocate_small(class, &mut first), 1);
-            assert!(first[0].addr() % UNIT >= UNIT - 4096, "class {class}: {first:?}");
+    fn blocks_where_the_next_header_lies_come_first_and_then_the_lowest() {
+        for &size_classes in SizeClasses::ALL {
+            let config = Config { size_classes, ..Config::DEFAULT };
+            let mut heap = Heap::new(config, Simulated::new(4 << 20));
+            for class in 1..=usize::from(heap.units.last) {
+                let size = heap.classes.size(class);
+                heap.units.deserve(class);
+                let mut blocks = [null_mut(); blocks_of(GRAIN)];
+                let blocks = &mut blocks[..blocks_of(size)];
+                assert_eq!(heap.allocate_small(class, blocks), blocks.len());
+                let numbers = blocks.iter().map(|block| block.addr() % UNIT / size);
+                let from = (UNIT - 4096).div_ceil(size);
+                assert!(numbers.eq((from..blocks.len()).chain(0..from)), "{size} bytes");
+            }
+            heap.check().expect("the heap is whole");
         }
     }
 

@@ -29,6 +29,7 @@ use super::misuse::Misuse;
 use super::segment::Segment;
 use crate::cache::STACK_BITS;
 use crate::config::{Config, Metadata};
+use crate::os::OS_PAGE_LEAST;
 use crate::size_class::{Classes, GRAIN};
 
 /// log2 of a unit's bytes.
@@ -39,10 +40,6 @@ pub(super) const UNIT: usize = 1 << UNIT_BITS;
 pub(crate) const SMALL_MOST: usize = 1 << 10;
 /// The last class that units hold under any scheme.
 const SMALL_LAST: usize = SMALL_MOST / GRAIN;
-
-/// What of a unit's end is resident before any block is: the next chunk's header lies
-/// there. The smallest OS page.
-const RESIDENT: usize = 4 << 10;
 
 /// A class of which so many bytes are live or wanted deserves a unit: with fewer,
 /// it would make an OS page or two resident for a block or two.
@@ -202,8 +199,8 @@ impl Unit {
         if run.is_empty() { Ok(()) } else { each(start + run.start..start + run.end) }
     }
 
-    /// Takes free blocks until `out` is full, and gives how many: the lowest first, but
-    /// for the last few, which lie where memory is resident anyway.
+    /// Takes free blocks until `out` is full, and gives how many: first those that begin in
+    /// the unit's last OS page, which is resident anyway, then the others, lowest first.
     ///
     /// # Safety
     ///
@@ -213,11 +210,16 @@ impl Unit {
         // for a block of the unit.
         unsafe {
             let Unit { start, blocks, reciprocal, .. } = unit.read();
-            let last = words_of(blocks.into()) - 1;
-            let from = (((UNIT - RESIDENT) as u64 * u64::from(reciprocal)) >> 32) as usize + 1;
-            let few = u64::MAX << from.saturating_sub(64 * last);
+            let words = words_of(blocks.into());
+            // Rounded up: 0 begins in the first page.
+            let before = (UNIT - OS_PAGE_LEAST - 1) as u64 * u64::from(reciprocal);
+            let from = (before >> 32) as usize + 1;
+            let (middle, few) = (from / 64, u64::MAX << (from % 64));
+            let order = iter::once((middle, few))
+                .chain((middle + 1..words).map(|word| (word, u64::MAX)))
+                .chain((0..=middle).map(|word| (word, u64::MAX)));
             let mut taken = 0;
-            for (word, mask) in iter::once((last, few)).chain((0..=last).map(|word| (word, !0))) {
+            for (word, mask) in order {
                 let at = Unit::bits(unit).add(word);
                 let (mut bits, others) = (at.read() & mask, at.read() & !mask);
                 let first = start.add(word * 64 * size);

@@ -15,6 +15,9 @@ mod system;
 pub use simulated::Simulated;
 pub use system::System;
 
+/// The smallest OS page that there is, in bytes.
+pub(crate) const OS_PAGE_LEAST: usize = 4 << 10;
+
 /// A contiguous range of memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Range {

@@ -13,7 +13,8 @@
 //!  2 the class is cached: fill half the        2 the class is cached (a block of no unit: its
 //!    stack                                       header says): empty half of a full stack
 //!      from the depot,                             to the depot,
-//!      else from units of the heap                 else to the heap
+//!      else from units of the heap (of a           else to the heap
+//!      small class an OS page's worth)
 //!  3 else ask the heap (`heap/mod.rs`)         3 else give it to the heap (`heap/mod.rs`)
 //! ```
 //!

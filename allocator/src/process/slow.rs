@@ -8,13 +8,12 @@ use super::{Brkpoint, DEPOT, PROCESS, hooks, refuse};
 use crate::cache::thread::{self, EMPTY, GONE};
 use crate::cache::{Cache, Stack};
 use crate::heap::{self, Block};
-use crate::os::raw;
+use crate::os::{OS_PAGE_LEAST, raw};
 use crate::size_class::GRAIN;
 
-/// An alignment in bytes that few blocks have by chance, and fewer still the second, in
-/// sizes of a block.
-const APART: usize = 4 << 10;
-const APART_SIZES: usize = 4;
+/// A block that lies at a multiple of so many times its size, and of an OS page, may have
+/// been aligned. Few others lie there.
+const APART: usize = 4;
 
 /// How many blocks are freed at a time when everything is given back.
 const BATCH: usize = 64;
@@ -230,7 +229,7 @@ impl Brkpoint {
                 let portion = heap.portion(class).min(want);
                 let slots = &mut slots[..portion];
                 let count = heap.allocate_small(class, slots);
-                // The lowest address is to be popped first.
+                // What was taken first is to be popped first.
                 slots[..count].reverse();
                 // SAFETY: so many slots have just been filled.
                 unsafe { stack.set_len(count) };
@@ -379,10 +378,11 @@ impl Brkpoint {
 }
 
 /// The class of a block with a header, or 0 if it is not for caches. A small
-/// block that no unit could give, mostly for its alignment, or one that lies
-/// apart for the same reason, is not kept: it would pin what is round it, and
-/// the next request like it would not find it. Ends the process if the block is
-/// seen to be none.
+/// block that no unit could give, mostly for its alignment, or one that lies far
+/// apart from others for the same reason, is not kept: it would pin what is round
+/// it, and the next request like it would not find it. What is aligned by less
+/// than [`APART`] is kept as any other is, and pins no more than a few times what
+/// a cache holds. Ends the process if the block is seen to be none.
 ///
 /// # Safety
 ///
@@ -405,8 +405,8 @@ unsafe fn headed_class(block: NonNull<u8>) -> usize {
 /// others of its size are.
 fn is_apart(block: NonNull<u8>, usable: usize) -> bool {
     let address = block.addr().get();
-    address.is_multiple_of(APART)
-        && address.is_multiple_of((APART_SIZES * usable).next_power_of_two())
+    address.is_multiple_of(OS_PAGE_LEAST)
+        && address.is_multiple_of((APART * usable).next_power_of_two())
 }
 
 #[cfg(test)]
@@ -419,10 +419,11 @@ mod tests {
         const SIZE: usize = 8 << 10;
         // Each is 16 bytes longer than two OS pages: sooner or later one begins a page.
         let blocks: Vec<_> = (0..600).map(|_| OURS.allocate(SIZE, GRAIN).unwrap().start).collect();
-        let begins =
-            |address: usize| address.is_multiple_of(APART) && !address.is_multiple_of(16 * APART);
+        let begins = |address: usize| {
+            address.is_multiple_of(OS_PAGE_LEAST) && !address.is_multiple_of(APART * SIZE)
+        };
         let found = blocks.iter().find(|block| begins(block.addr().get()));
-        let &block = found.expect("one in 256 does, and of those 15 in 16");
+        let &block = found.expect("one in 256 does, and of those 7 in 8");
         let class = PROCESS.front.cached_class(SIZE, GRAIN);
         let kept = || thread::cache().stack(class).len();
         let before = kept();

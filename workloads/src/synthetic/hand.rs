@@ -107,7 +107,7 @@ impl<'m, M: Meter> Hand<'m, M> {
         if start.is_null() {
             handle_alloc_error(layout);
         }
-        self.digest ^= (start.addr() & (alignment - 1)) as u64;
+        self.digest = self.digest.wrapping_add((start.addr() & (alignment - 1)) as u64);
         // SAFETY: a new block of at least WORD bytes.
         unsafe { start.cast::<u64>().write_unaligned(seal) };
         Block { start, size }
