@@ -10,7 +10,7 @@ use super::stats::Counters;
 use super::tree::Tree;
 use super::units::{FULL, UNIT, Unit, blocks_of, floor_of, tier_of};
 use super::{Heap, Mapping};
-use crate::os::PageSource;
+use crate::os::{OS_PAGE_LEAST, PageSource};
 
 #[cfg(test)]
 mod tests;
@@ -210,7 +210,8 @@ impl<S: PageSource> Heap<S> {
             // SAFETY: within the top, and aligned.
             let word = unsafe { top.start().add(at - top.address()).cast::<usize>().read() };
             ensure(word == 0, "memory promised to be zero is not", at)?;
-            at += if at == from { from.wrapping_neg() % 4096 + 8 } else { 4096 };
+            let step = OS_PAGE_LEAST;
+            at += if at == from { from.wrapping_neg() % step + 8 } else { step };
         }
         Ok(())
     }

@@ -35,8 +35,8 @@ impl<S: PageSource> Heap<S> {
     }
 
     /// Malloc, step 2: blocks of a class, of the fullest units first and of each as
-    /// [`Unit::take`] orders them, until `out` is full; gives how many. Fewer only if the class does not deserve a unit yet, or if there
-    /// is no memory for one.
+    /// [`Unit::take`] orders them, until `out` is full; gives how many. Fewer only if
+    /// the class does not deserve a unit yet, or if there is no memory for one.
     pub(crate) fn allocate_small(&mut self, class: usize, out: &mut [*mut u8]) -> usize {
         let size = self.classes.size(class);
         let mut taken = 0;

@@ -211,17 +211,17 @@ impl Unit {
         unsafe {
             let Unit { start, blocks, reciprocal, .. } = unit.read();
             let words = words_of(blocks.into());
-            // Rounded up: 0 begins in the first page.
+            // The first that begins in the last page: behind the block of the byte before.
             let before = (UNIT - OS_PAGE_LEAST - 1) as u64 * u64::from(reciprocal);
             let from = (before >> 32) as usize + 1;
-            let (middle, few) = (from / 64, u64::MAX << (from % 64));
-            let order = iter::once((middle, few))
-                .chain((middle + 1..words).map(|word| (word, u64::MAX)))
-                .chain((0..=middle).map(|word| (word, u64::MAX)));
+            let few = iter::once((from / 64, u64::MAX << (from % 64)));
+            let others = (from / 64 + 1..words).chain(0..=from / 64);
+            let order = few.chain(others.map(|word| (word, u64::MAX)));
             let mut taken = 0;
             for (word, mask) in order {
                 let at = Unit::bits(unit).add(word);
-                let (mut bits, others) = (at.read() & mask, at.read() & !mask);
+                let free = at.read();
+                let mut bits = free & mask;
                 let first = start.add(word * 64 * size);
                 let rest = &mut out[taken..];
                 if bits == u64::MAX && rest.len() >= 64 {
@@ -238,7 +238,7 @@ impl Unit {
                     bits &= bits - 1;
                     taken += 1;
                 }
-                at.write(bits | others);
+                at.write(bits | free & !mask);
                 if taken == out.len() {
                     break;
                 }

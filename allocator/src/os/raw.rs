@@ -4,7 +4,7 @@ use core::ffi::c_void;
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::AtomicU32;
 
-use super::{Discard, Range};
+use super::{Discard, OS_PAGE_LEAST, Range};
 
 /// What a mapping may be used for.
 #[derive(Clone, Copy)]
@@ -35,7 +35,7 @@ fn range_of(start: *mut c_void, len: usize) -> Option<Range> {
 pub(crate) fn page_size() -> usize {
     // SAFETY: getauxval only reads the auxiliary vector.
     let size = unsafe { libc::getauxval(libc::AT_PAGESZ) } as usize;
-    if size.is_power_of_two() { size } else { 4096 }
+    if size.is_power_of_two() { size } else { OS_PAGE_LEAST }
 }
 
 /// A new private anonymous mapping.

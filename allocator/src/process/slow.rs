@@ -226,8 +226,7 @@ impl Brkpoint {
                 return None;
             }
             self.with(|heap| {
-                let portion = heap.portion(class).min(want);
-                let slots = &mut slots[..portion];
+                let slots = &mut slots[..heap.portion(class).min(want)];
                 let count = heap.allocate_small(class, slots);
                 // What was taken first is to be popped first.
                 slots[..count].reverse();
