@@ -305,6 +305,16 @@ fn a_large_heap_grows_in_huge_pages_if_it_may() {
     assert_eq!(large.madvise, large.brk - 31);
     let source = heap.source();
     assert_eq!(source.prefer_huge_bytes(), source.break_bytes(), "what it had before, too");
+    // With a pad, too, which may be what makes it large.
+    for size in [1000, 100 << 10] {
+        let config = Config { thp: Bytes(4 << 20), ..Config::DEFAULT };
+        let mut heap = simulated(config);
+        while heap.source().break_bytes() < 4 << 20 {
+            allocate(&mut heap, size);
+        }
+        let source = heap.source();
+        assert_eq!(source.prefer_huge_bytes(), source.break_bytes(), "blocks of {size}");
+    }
     // How the kernel is asked does not depend on who is the kernel.
     let real = grow(32 << 20, System::new(BreakSource::Reserved)).stats().calls;
     assert_eq!(real.madvise, large.madvise);
@@ -327,6 +337,17 @@ fn a_large_mapping_that_grows_asks_for_huge_pages_once_a_doubling() {
     let slowly: Vec<usize> = (0..64).map(|step| (5 << 20) + (step << 16)).collect();
     assert_eq!(advices(4 << 20, &slowly), 1, "at 8 MiB");
     assert_eq!(advices(4 << 20, &[16 << 20, 9 << 20, 10 << 20]), 0, "of the same magnitude");
+    // Out of the heap, in which it cannot grow.
+    let moved = |size| {
+        let mut heap = simulated(Config { thp: Bytes(4 << 20), ..preset(Preset::Hybrid) });
+        let first = allocate(&mut heap, 100 << 10);
+        allocate(&mut heap, 100);
+        resize(&mut heap, first, size);
+        heap.check().unwrap();
+        (heap.stats().mapped_blocks, heap.stats().calls.madvise)
+    };
+    assert_eq!(moved(4 << 20), (1, 1));
+    assert_eq!(moved(3 << 20), (1, 0));
 }
 
 #[test]

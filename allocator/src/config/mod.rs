@@ -126,7 +126,7 @@ options! {
     /// Bytes asked for beyond the need when the break grows, and kept when `trim=threshold` or `decay` lowers it.
     top_pad: Bytes = Bytes(256 << 10), "BRKPOINT_TOP_PAD";
     /// The size in bytes from which on the heap, or a mapped block that is resized, grows in huge pages and asks the kernel for them; 0 for never.
-    thp: Bytes = Bytes(4 << 20), "BRKPOINT_THP";
+    thp: Bytes = Bytes(2 << 20), "BRKPOINT_THP";
     /// What plays the break: the process's program break, or a reserved mapping.
     break_source: BreakSource = BreakSource::Reserved, "BRKPOINT_BREAK";
     /// Whether the effective settings are printed to stderr at the first allocation.

@@ -128,6 +128,16 @@ impl<S: PageSource> Heap<S> {
         }
     }
 
+    /// The block that was mapped last takes the place of one of `old` bytes.
+    pub(super) fn note_grown(&mut self, old: usize) {
+        let Some(record) = self.mappings else { return };
+        // SAFETY: records in the list are alive.
+        let range = unsafe { record.as_ref() }.range();
+        if self.deserves_huge(old, range.len) {
+            self.source.prefer_huge(range);
+        }
+    }
+
     /// Whether a mapping that grew to `new` bytes is worth huge pages: what
     /// grows is mostly written from end to end. Said once a doubling.
     fn deserves_huge(&self, old: usize, new: usize) -> bool {

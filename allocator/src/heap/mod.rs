@@ -201,6 +201,22 @@ impl<S: PageSource> Heap<S> {
         if align == GRAIN { self.allocate_chunk(need) } else { self.allocate_aligned(need, align) }
     }
 
+    /// As `allocate`, a block to which one of `old` bytes is to be moved. What grows is
+    /// mostly written from end to end: see [`Heap::deserves_huge`].
+    pub(crate) fn allocate_grown(
+        &mut self,
+        size: usize,
+        align: usize,
+        old: usize,
+    ) -> Option<Block> {
+        let mapped = self.counters.mapped_blocks;
+        let block = self.allocate(size, align)?;
+        if self.counters.mapped_blocks > mapped {
+            self.note_grown(old);
+        }
+        Some(block)
+    }
+
     /// Frees a block.
     ///
     /// # Errors

@@ -104,7 +104,8 @@ impl<S: PageSource> Heap<S> {
         for _ in 0..2 {
             let missing = (need + HEADER).saturating_sub(self.top_size).max(page);
             let end = self.top.map_or(0, |top| top.address() + self.top_size);
-            let step = self.break_step(missing);
+            // The pad counts, too: else the heap may be large before it grew as a large one.
+            let step = self.break_step(align_up(missing + self.config.top_pad.0, page));
             let padded = align_up(end + missing + self.config.top_pad.0, step) - end;
             let range = match self.source.grow_break(padded) {
                 Some(range) => range,

@@ -250,7 +250,11 @@ impl Brkpoint {
             Ok(Resized::Move { usable }) => usable,
             Err(misuse) => refuse("realloc", block, misuse),
         };
-        let Some(Block { start, .. }) = self.allocate(size, align) else {
+        let allocated = match PROCESS.front.cached_class(size, align) {
+            0 => self.with(|heap| heap.allocate_grown(size, align, usable)),
+            _ => self.allocate(size, align),
+        };
+        let Some(Block { start, .. }) = allocated else {
             // It was to move only to be smaller: it may as well stay.
             return (size <= usable).then_some(block);
         };
