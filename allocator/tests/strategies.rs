@@ -306,14 +306,13 @@ fn a_large_heap_grows_in_huge_pages_if_it_may() {
     let source = heap.source();
     assert_eq!(source.prefer_huge_bytes(), source.break_bytes(), "what it had before, too");
     // With a pad, too, which may be what makes it large.
-    for size in [1000, 100 << 10] {
-        let config = Config { thp: Bytes(4 << 20), ..Config::DEFAULT };
-        let mut heap = simulated(config);
+    for (thp, size) in [1, 4 << 20].into_iter().flat_map(|thp| [(thp, 1000), (thp, 100 << 10)]) {
+        let mut heap = simulated(Config { thp: Bytes(thp), ..Config::DEFAULT });
         while heap.source().break_bytes() < 4 << 20 {
             allocate(&mut heap, size);
         }
         let source = heap.source();
-        assert_eq!(source.prefer_huge_bytes(), source.break_bytes(), "blocks of {size}");
+        assert_eq!(source.prefer_huge_bytes(), source.break_bytes(), "{thp}: blocks of {size}");
     }
     // How the kernel is asked does not depend on who is the kernel.
     let real = grow(32 << 20, System::new(BreakSource::Reserved)).stats().calls;

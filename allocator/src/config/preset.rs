@@ -28,7 +28,7 @@ named! {
         /// that remembers: a program which frees and allocates megabytes in
         /// turn pays minor faults for the first turn only.
         Default = "default",
-        /// Time for memory: huge pages from a small heap on, large caches, and
+        /// Time for memory: huge pages from the first on, large caches, and
         /// megabytes kept for seconds.
         Fast = "fast",
         /// Memory for time: no huge pages, small caches, little kept, and that

@@ -115,14 +115,17 @@ impl<S: PageSource> Heap<S> {
                     None => return false,
                 },
             };
-            if !self.append(range) {
-                self.begin_segment(range, Kind::Break);
-            }
             if step > page {
                 // The first time, what the heap had so far, too: much of it may
-                // be untouched, or will be given back and used again.
-                let whole = self.segment_range().filter(|_| was_small);
-                self.source.prefer_huge(whole.unwrap_or(range));
+                // be untouched, or will be given back and used again. Before
+                // anything is written in it, for which a small page would do.
+                let before = self.segment_range().filter(|_| was_small && self.borders_on(range));
+                let start = before.map_or(range.start, |before| before.start);
+                let len = range.end() - start.addr().get();
+                self.source.prefer_huge(Range { start, len });
+            }
+            if !self.append(range) {
+                self.begin_segment(range, Kind::Break);
             }
             if self.top_has(need) {
                 return true;
@@ -153,17 +156,23 @@ impl<S: PageSource> Heap<S> {
         }
     }
 
+    /// Whether `range`, which the break has just grown by, goes on where the current
+    /// segment ends.
+    fn borders_on(&self, range: Range) -> bool {
+        self.segments.is_some_and(|segment| {
+            // SAFETY: records in the list are alive.
+            let Segment { len, kind, .. } = unsafe { segment.read() };
+            kind == Kind::Break && segment.addr().get() + len == range.start.addr().get()
+        })
+    }
+
     /// Adds `range` to the current segment if it borders on it.
     fn append(&mut self, range: Range) -> bool {
-        let Some(mut segment) = self.segments else {
+        let Some(mut segment) = self.segments.filter(|_| self.borders_on(range)) else {
             return false;
         };
         // SAFETY: records in the list are alive.
         let segment_mut = unsafe { segment.as_mut() };
-        let end = segment.addr().get() + segment_mut.len;
-        if segment_mut.kind != Kind::Break || end != range.start.addr().get() {
-            return false;
-        }
         segment_mut.len += range.len;
         self.counters.break_bytes += range.len;
         // SAFETY: the segment, and so its top, now ends where the range does.

@@ -2,6 +2,7 @@
 //! OS page, and failures on demand. A broken contract panics.
 
 use core::ptr::NonNull;
+use core::slice;
 
 use super::raw::{self, Access};
 use super::reservation::Reservation;
@@ -36,6 +37,8 @@ pub struct Simulated {
     foreign: usize,
     /// Bytes for which huge pages were asked.
     prefer_huge: usize,
+    /// What the break grew by last.
+    grown: Option<Range>,
     requests: u64,
     fail_from: u64,
     fail_count: u64,
@@ -65,6 +68,7 @@ impl Simulated {
             owned: 0,
             foreign: 0,
             prefer_huge: 0,
+            grown: None,
             requests: 0,
             fail_from: u64::MAX,
             fail_count: 0,
@@ -242,7 +246,8 @@ unsafe impl PageSource for Simulated {
         if self.fails() || self.refuse_break {
             return None;
         }
-        self.break_half.grow(round_up(bytes, PAGE)?)
+        self.grown = self.break_half.grow(round_up(bytes, PAGE)?);
+        self.grown
     }
 
     unsafe fn shrink_break(&mut self, tail: Range) -> bool {
@@ -323,6 +328,11 @@ unsafe impl PageSource for Simulated {
         self.calls.madvise += 1;
         assert_whole(range, "prefer_huge");
         self.prefer_huge += range.len;
+        if let Some(grown) = self.grown.take().filter(|grown| grown.end() == range.end()) {
+            // SAFETY: the break ends there, and nobody writes there during this call.
+            let first = unsafe { slice::from_raw_parts(grown.start.as_ptr(), PAGE) };
+            assert!(first.iter().all(|&byte| byte == 0), "prefer_huge: after a small page came");
+        }
     }
 
     /// Time passes whenever somebody looks at the clock, too.
