@@ -314,6 +314,13 @@ fn a_large_heap_grows_in_huge_pages_if_it_may() {
         let source = heap.source();
         assert_eq!(source.prefer_huge_bytes(), source.break_bytes(), "{thp}: blocks of {size}");
     }
+    // But not where the pad is refused.
+    let thp = Bytes(2 << 20);
+    let mut heap = simulated(Config { thp, top_pad: Bytes(1 << 40), ..Config::DEFAULT });
+    (0..200).for_each(|_| {
+        allocate(&mut heap, 5000);
+    });
+    assert_eq!(heap.source().prefer_huge_bytes(), 0);
     // How the kernel is asked does not depend on who is the kernel.
     let real = grow(32 << 20, System::new(BreakSource::Reserved)).stats().calls;
     assert_eq!(real.madvise, large.madvise);
@@ -346,6 +353,15 @@ fn a_large_mapping_that_grows_asks_for_huge_pages_once_a_doubling() {
         (heap.stats().mapped_blocks, heap.stats().calls.madvise)
     };
     assert_eq!(moved(4 << 20), (1, 1));
+    let mmap_threshold = MmapThreshold::Fixed(3 << 20);
+    let thp = Bytes(2 << 20);
+    let mut heap = simulated(Config { mmap_threshold, thp, ..preset(Preset::Hybrid) });
+    let first = allocate(&mut heap, 5 << 19);
+    allocate(&mut heap, 100);
+    let advices = calls(&mut heap, |heap| {
+        resize(heap, first, 3 << 20);
+    });
+    assert_eq!(advices.madvise, 1, "a new mapping of the same magnitude");
     assert_eq!(moved(3 << 20), (1, 0));
 }
 

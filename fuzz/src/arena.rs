@@ -419,8 +419,11 @@ unsafe impl PageSource for Arena {
         true
     }
 
-    fn prefer_huge(&mut self, _: Range) {
+    fn prefer_huge(&mut self, range: Range) {
         self.calls.madvise += 1;
+        if !range.start.addr().get().is_multiple_of(PAGE) || range.len == 0 {
+            self.note(|| format!("huge pages for what the kernel refuses: {range:?}"));
+        }
     }
 
     /// Time passes whenever somebody looks at the clock, too.

@@ -125,7 +125,7 @@ options! {
     trim_threshold: Bytes = Bytes(1 << 20), "BRKPOINT_TRIM_THRESHOLD";
     /// Bytes asked for beyond the need when the break grows, and kept when `trim=threshold` or `decay` lowers it.
     top_pad: Bytes = Bytes(256 << 10), "BRKPOINT_TOP_PAD";
-    /// The size in bytes from which on the heap, or a mapped block that is resized, grows in huge pages and asks the kernel for them; 0 for never.
+    /// The size in bytes from which on the heap, its pad included, grows in huge pages and asks the kernel for them, as a block does that grows in a mapping or into one; 0 for never.
     thp: Bytes = Bytes(2 << 20), "BRKPOINT_THP";
     /// What plays the break: the process's program break, or a reserved mapping.
     break_source: BreakSource = BreakSource::Reserved, "BRKPOINT_BREAK";

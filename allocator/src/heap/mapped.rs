@@ -55,11 +55,14 @@ impl Mapping {
 }
 
 impl<S: PageSource> Heap<S> {
-    /// Malloc, step 1.
-    pub(super) fn map_block(&mut self, size: usize, align: usize) -> Option<Block> {
+    /// Malloc, step 1; `grows` if it takes the place of a smaller block.
+    pub(super) fn map_block(&mut self, size: usize, align: usize, grows: bool) -> Option<Block> {
         let slack = if align > GRAIN { align } else { 0 };
         let len = round_up(RECORD + HEADER + size + slack, self.source.page_size())?;
         let range = self.source.map(len)?;
+        if grows && self.is_large(size) {
+            self.source.prefer_huge(range);
+        }
         let base = range.start.addr().get();
         let at = align_up(base + RECORD + HEADER, align);
         // SAFETY: `slack` makes room for the aligned block in the range, and
@@ -113,7 +116,8 @@ impl<S: PageSource> Heap<S> {
             self.delist(chunk);
             match self.source.remap(old, len, may_move) {
                 Some(new) => {
-                    if self.deserves_huge(old.len, len) {
+                    // Once a doubling: what it had keeps the hint.
+                    if self.is_large(len) && len.ilog2() > old.len.ilog2() {
                         self.source.prefer_huge(new);
                     }
                     let moved = Chunk::at(new.start.add(lead));
@@ -128,21 +132,11 @@ impl<S: PageSource> Heap<S> {
         }
     }
 
-    /// The block that was mapped last takes the place of one of `old` bytes.
-    pub(super) fn note_grown(&mut self, old: usize) {
-        let Some(record) = self.mappings else { return };
-        // SAFETY: records in the list are alive.
-        let range = unsafe { record.as_ref() }.range();
-        if self.deserves_huge(old, range.len) {
-            self.source.prefer_huge(range);
-        }
-    }
-
-    /// Whether a mapping that grew to `new` bytes is worth huge pages: what
-    /// grows is mostly written from end to end. Said once a doubling.
-    fn deserves_huge(&self, old: usize, new: usize) -> bool {
+    /// Whether so many bytes are worth huge pages if they have grown: what grows is
+    /// mostly written from end to end.
+    fn is_large(&self, bytes: usize) -> bool {
         let least = self.config.thp.0;
-        least > 0 && new >= least && new.ilog2() > old.ilog2()
+        least > 0 && bytes >= least
     }
 
     /// Writes record and header of a mapped block and counts it.

@@ -173,13 +173,23 @@ impl<S: PageSource> Heap<S> {
     /// of `align`, a power of two, and of 16. `None` if the OS gives no more,
     /// or if either is more than [`REQUEST_MOST`]; then nothing has changed.
     pub fn allocate(&mut self, size: usize, align: usize) -> Option<Block> {
+        self.allocate_moved(size, align, false)
+    }
+
+    /// As `allocate`; `grows` if the block takes the place of a smaller one.
+    pub(crate) fn allocate_moved(
+        &mut self,
+        size: usize,
+        align: usize,
+        grows: bool,
+    ) -> Option<Block> {
         debug_assert!(align.is_power_of_two());
         if size > REQUEST_MOST || align > REQUEST_MOST {
             return None;
         }
         let align = align.max(GRAIN);
         if self.should_map(size, align)
-            && let Some(block) = self.map_block(size, align)
+            && let Some(block) = self.map_block(size, align, grows)
         {
             return Some(block);
         }
@@ -199,22 +209,6 @@ impl<S: PageSource> Heap<S> {
             self.units.note_apart(class, need);
         }
         if align == GRAIN { self.allocate_chunk(need) } else { self.allocate_aligned(need, align) }
-    }
-
-    /// As `allocate`, a block to which one of `old` bytes is to be moved. What grows is
-    /// mostly written from end to end: see [`Heap::deserves_huge`].
-    pub(crate) fn allocate_grown(
-        &mut self,
-        size: usize,
-        align: usize,
-        old: usize,
-    ) -> Option<Block> {
-        let mapped = self.counters.mapped_blocks;
-        let block = self.allocate(size, align)?;
-        if self.counters.mapped_blocks > mapped {
-            self.note_grown(old);
-        }
-        Some(block)
     }
 
     /// Frees a block.

@@ -44,7 +44,7 @@ impl<S: PageSource> Heap<S> {
             Resized::Done(block) => return Ok(Some(block)),
             Resized::Move { usable } => usable,
         };
-        let Some(Block { start, .. }) = self.allocate_grown(size, align, usable) else {
+        let Some(Block { start, .. }) = self.allocate_moved(size, align, size > usable) else {
             // It was to move only to be smaller: it may as well stay.
             return Ok((size <= usable).then_some(block));
         };

@@ -98,10 +98,10 @@ impl<S: PageSource> Heap<S> {
 
     fn grow_by_break(&mut self, need: usize) -> bool {
         let page = self.source.page_size();
-        let was_small = self.break_step(0) == page;
         // Twice if somebody moved the break: the first growth then only
         // begins a segment, and may be too short for it.
         for _ in 0..2 {
+            let was_small = self.break_step(0) == page;
             let missing = (need + HEADER).saturating_sub(self.top_size).max(page);
             let end = self.top.map_or(0, |top| top.address() + self.top_size);
             // The pad counts, too: else the heap may be large before it grew as a large one.
@@ -115,14 +115,17 @@ impl<S: PageSource> Heap<S> {
                     None => return false,
                 },
             };
-            if step > page {
+            // Even if the pad was refused.
+            if self.break_step(range.len) > page {
                 // The first time, what the heap had so far, too: much of it may
                 // be untouched, or will be given back and used again. Before
-                // anything is written in it, for which a small page would do.
-                let before = self.segment_range().filter(|_| was_small && self.borders_on(range));
-                let start = before.map_or(range.start, |before| before.start);
-                let len = range.end() - start.addr().get();
-                self.source.prefer_huge(Range { start, len });
+                // anything is written in it: a write has the kernel put a small
+                // page there.
+                let start = match self.segments {
+                    Some(segment) if was_small && self.borders_on(range) => segment.cast(),
+                    _ => range.start,
+                };
+                self.prefer_huge(start, range.end());
             }
             if !self.append(range) {
                 self.begin_segment(range, Kind::Break);
@@ -143,16 +146,15 @@ impl<S: PageSource> Heap<S> {
         if is_large { page.max(HUGE_PAGE) } else { page }
     }
 
-    /// The whole OS pages of the current segment.
-    fn segment_range(&self) -> Option<Range> {
-        let segment = self.segments?;
-        let start = segment.addr().get();
-        let skip = align_up(start, self.source.page_size()) - start;
-        // SAFETY: records in the list are alive, and a segment is longer than
-        // what is skipped.
-        unsafe {
-            let len = segment.as_ref().len - skip;
-            Some(Range { start: segment.cast::<u8>().add(skip), len })
+    /// Asks for huge pages from the first whole OS page on: a break that somebody else
+    /// moved may be at any address.
+    fn prefer_huge(&mut self, start: NonNull<u8>, end: usize) {
+        let skip = start.addr().get().wrapping_neg() % self.source.page_size();
+        let len = end.saturating_sub(start.addr().get() + skip);
+        if len > 0 {
+            // SAFETY: before `end`, which is the end of memory that is ours from `start` on.
+            let start = unsafe { start.add(skip) };
+            self.source.prefer_huge(Range { start, len });
         }
     }
 

@@ -111,6 +111,7 @@ pub(crate) unsafe fn discard(range: Range, how: Discard) -> bool {
 
 /// Asks for huge pages.
 pub(crate) fn prefer_huge(range: Range) {
+    debug_assert!(range.start.addr().get().is_multiple_of(OS_PAGE_LEAST), "refused by the kernel");
     // SAFETY: a hint, which changes nothing that a program can see.
     unsafe { libc::madvise(range.start.as_ptr().cast(), range.len, libc::MADV_HUGEPAGE) };
 }

@@ -37,7 +37,7 @@ pub struct Simulated {
     foreign: usize,
     /// Bytes for which huge pages were asked.
     prefer_huge: usize,
-    /// What the break grew by last.
+    /// What the break grew by last, until a hint is given.
     grown: Option<Range>,
     requests: u64,
     fail_from: u64,

@@ -251,7 +251,8 @@ impl Brkpoint {
             Err(misuse) => refuse("realloc", block, misuse),
         };
         let allocated = match PROCESS.front.cached_class(size, align) {
-            0 => self.with(|heap| heap.allocate_grown(size, align, usable)),
+            // None that a thread keeps: mapped, perhaps.
+            0 => self.allocate_uncached(size, align, size > usable),
             _ => self.allocate(size, align),
         };
         let Some(Block { start, .. }) = allocated else {

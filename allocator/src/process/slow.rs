@@ -59,6 +59,21 @@ impl Brkpoint {
         self.with(|heap| heap.allocate(size, align))
     }
 
+    /// Malloc, from step 1 on, for a block of no class that is cached; `grows` if it takes
+    /// the place of a smaller one.
+    pub(super) fn allocate_uncached(
+        &self,
+        size: usize,
+        align: usize,
+        grows: bool,
+    ) -> Option<Block> {
+        if let Some(cache) = self.own_cache() {
+            // Has no block of class 0, but there may be a trap.
+            self.look(cache, 0);
+        }
+        self.with(|heap| heap.allocate_moved(size, align, grows))
+    }
+
     /// Free, from step 1 on, for blocks of any kind. Keeps errno. As
     /// `allocate_slow`, apart from what is slower still.
     ///
@@ -410,10 +425,20 @@ fn is_apart(block: NonNull<u8>, usable: usize) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Mutex, MutexGuard, PoisonError};
+    use std::time::Duration;
+
     use super::*;
+
+    /// All use the process's heap; where blocks lie is to depend on one test alone.
+    fn alone() -> MutexGuard<'static, ()> {
+        static ALONE: Mutex<()> = Mutex::new(());
+        ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 
     #[test]
     fn a_block_that_begins_an_os_page_by_chance_is_kept() {
+        let _alone = alone();
         const OURS: Brkpoint = Brkpoint::new();
         const SIZE: usize = 8 << 10;
         // Each is 16 bytes longer than two OS pages: sooner or later one begins a page.
@@ -436,7 +461,29 @@ mod tests {
     }
 
     #[test]
+    fn a_thread_that_idled_gives_back_what_it_keeps_when_it_resizes_a_block_too() {
+        let _alone = alone();
+        const OURS: Brkpoint = Brkpoint::new();
+        const SIZE: usize = 80;
+        let grows = OURS.allocate(20 << 10, GRAIN).unwrap().start;
+        let blocks: Vec<_> =
+            (0..50_000).map(|_| OURS.allocate(SIZE, GRAIN).unwrap().start).collect();
+        for block in blocks {
+            // SAFETY: a live block.
+            unsafe { OURS.free(block) };
+        }
+        let class = PROCESS.front.cached_class(SIZE, GRAIN);
+        let kept = || thread::cache().stack(class).len();
+        assert!(kept() > 0);
+        std::thread::sleep(Duration::from_millis(1100));
+        // SAFETY: a live block, and what became of it.
+        unsafe { OURS.free(OURS.reallocate(grows, 12 << 20, GRAIN).unwrap()) };
+        assert_eq!(kept(), 0);
+    }
+
+    #[test]
     fn what_a_thread_frees_of_anothers_goes_by_the_depot() {
+        let _alone = alone();
         const OURS: Brkpoint = Brkpoint::new();
         const SIZE: usize = 96;
         // So that each has a cache of its own; here the class has no room yet.
