@@ -60,7 +60,7 @@ impl<S: PageSource> Heap<S> {
         let slack = if align > GRAIN { align } else { 0 };
         let len = round_up(RECORD + HEADER + size + slack, self.source.page_size())?;
         let range = self.source.map(len)?;
-        if grows && self.is_large(size) {
+        if grows && self.deserves_huge(size) {
             self.source.prefer_huge(range);
         }
         let base = range.start.addr().get();
@@ -117,7 +117,7 @@ impl<S: PageSource> Heap<S> {
             match self.source.remap(old, len, may_move) {
                 Some(new) => {
                     // Once a doubling: what it had keeps the hint.
-                    if self.is_large(len) && len.ilog2() > old.len.ilog2() {
+                    if self.deserves_huge(len) && len.ilog2() > old.len.ilog2() {
                         self.source.prefer_huge(new);
                     }
                     let moved = Chunk::at(new.start.add(lead));
@@ -130,13 +130,6 @@ impl<S: PageSource> Heap<S> {
                 }
             }
         }
-    }
-
-    /// Whether so many bytes are worth huge pages if they have grown: what grows is
-    /// mostly written from end to end.
-    fn is_large(&self, bytes: usize) -> bool {
-        let least = self.config.thp.0;
-        least > 0 && bytes >= least
     }
 
     /// Writes record and header of a mapped block and counts it.

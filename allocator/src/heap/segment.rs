@@ -101,12 +101,13 @@ impl<S: PageSource> Heap<S> {
         // Twice if somebody moved the break: the first growth then only
         // begins a segment, and may be too short for it.
         for _ in 0..2 {
-            let was_small = self.break_step(0) == page;
+            let was_small = !self.deserves_huge(self.counters.break_bytes);
             let missing = (need + HEADER).saturating_sub(self.top_size).max(page);
             let end = self.top.map_or(0, |top| top.address() + self.top_size);
             // The pad counts, too: else the heap may be large before it grew as a large one.
-            let step = self.break_step(align_up(missing + self.config.top_pad.0, page));
-            let padded = align_up(end + missing + self.config.top_pad.0, step) - end;
+            let wanted = missing + self.config.top_pad.0;
+            let step = self.break_step(align_up(wanted, page));
+            let padded = align_up(end + wanted, step) - end;
             let range = match self.source.grow_break(padded) {
                 Some(range) => range,
                 None if padded == missing => return false,
@@ -116,7 +117,7 @@ impl<S: PageSource> Heap<S> {
                 },
             };
             // Even if the pad was refused.
-            if self.break_step(range.len) > page {
+            if self.deserves_huge(self.counters.break_bytes + range.len) {
                 // The first time, what the heap had so far, too: much of it may
                 // be untouched, or will be given back and used again. Before
                 // anything is written in it: a write has the kernel put a small
@@ -141,21 +142,25 @@ impl<S: PageSource> Heap<S> {
     /// grow by `more`.
     pub(super) fn break_step(&self, more: usize) -> usize {
         let page = self.source.page_size();
-        let huge = self.config.thp.0;
-        let is_large = huge > 0 && self.counters.break_bytes + more >= huge;
+        let is_large = self.deserves_huge(self.counters.break_bytes + more);
         if is_large { page.max(HUGE_PAGE) } else { page }
     }
 
+    /// Whether so many bytes that have grown are worth huge pages: what grows is mostly
+    /// written from end to end.
+    pub(super) fn deserves_huge(&self, bytes: usize) -> bool {
+        let least = self.config.thp.0;
+        least > 0 && bytes >= least
+    }
+
     /// Asks for huge pages from the first whole OS page on: a break that somebody else
-    /// moved may be at any address.
+    /// moved may be at any address. From `start` to `end` all is ours, an OS page at least.
     fn prefer_huge(&mut self, start: NonNull<u8>, end: usize) {
         let skip = start.addr().get().wrapping_neg() % self.source.page_size();
-        let len = end.saturating_sub(start.addr().get() + skip);
-        if len > 0 {
-            // SAFETY: before `end`, which is the end of memory that is ours from `start` on.
-            let start = unsafe { start.add(skip) };
-            self.source.prefer_huge(Range { start, len });
-        }
+        let len = end - start.addr().get() - skip;
+        // SAFETY: less than an OS page further, so before `end`.
+        let start = unsafe { start.add(skip) };
+        self.source.prefer_huge(Range { start, len });
     }
 
     /// Whether `range`, which the break has just grown by, goes on where the current

@@ -154,12 +154,18 @@ impl Brkpoint {
     /// A block of at least `size` bytes at a multiple of `align`, a power of two.
     #[inline]
     pub fn allocate(&self, size: usize, align: usize) -> Option<Block> {
+        self.allocate_moved(size, align, false)
+    }
+
+    /// As `allocate`; `grows` if the block takes the place of a smaller one.
+    #[inline(always)]
+    fn allocate_moved(&self, size: usize, align: usize, grows: bool) -> Option<Block> {
         if align <= GRAIN
             && let Some(start) = self.allocate_cached(size)
         {
             return Some(Block::dirty(start));
         }
-        self.allocate_slow(size, align)
+        self.allocate_slow(size, align, grows)
     }
 
     /// Malloc, step 1 alone: a small block that this thread has at hand, if it
@@ -250,12 +256,7 @@ impl Brkpoint {
             Ok(Resized::Move { usable }) => usable,
             Err(misuse) => refuse("realloc", block, misuse),
         };
-        let allocated = match PROCESS.front.cached_class(size, align) {
-            // None that a thread keeps: mapped, perhaps.
-            0 => self.allocate_uncached(size, align, size > usable),
-            _ => self.allocate(size, align),
-        };
-        let Some(Block { start, .. }) = allocated else {
+        let Some(Block { start, .. }) = self.allocate_moved(size, align, size > usable) else {
             // It was to move only to be smaller: it may as well stay.
             return (size <= usable).then_some(block);
         };

@@ -19,10 +19,10 @@ const APART: usize = 4;
 const BATCH: usize = 64;
 
 impl Brkpoint {
-    /// Malloc, from step 1 on, for blocks of any size. Apart from what is
+    /// [`Brkpoint::allocate_moved`], from step 1 on, for blocks of any size. Apart from what is
     /// slower still, so that a cached block with a header needs no stack frame.
     #[inline(never)]
-    pub(super) fn allocate_slow(&self, size: usize, align: usize) -> Option<Block> {
+    pub(super) fn allocate_slow(&self, size: usize, align: usize, grows: bool) -> Option<Block> {
         let class = PROCESS.front.cached_class(size, align);
         if align <= GRAIN
             && class > PROCESS.front.units_last()
@@ -33,11 +33,11 @@ impl Brkpoint {
             unsafe { heap::uncache(start) };
             return Some(Block::dirty(start));
         }
-        self.allocate_slower(size, align)
+        self.allocate_slower(size, align, grows)
     }
 
     #[inline(never)]
-    fn allocate_slower(&self, size: usize, align: usize) -> Option<Block> {
+    fn allocate_slower(&self, size: usize, align: usize, grows: bool) -> Option<Block> {
         if let Some(cache) = self.own_cache() {
             let class = PROCESS.front.cached_class(size, align);
             let stack = cache.stack(class);
@@ -46,7 +46,7 @@ impl Brkpoint {
                 // class's, and stand anywhere.
                 if align > GRAIN && !start.addr().get().is_multiple_of(align) {
                     stack.push(start);
-                    return self.with(|heap| heap.allocate(size, align));
+                    return self.with(|heap| heap.allocate_moved(size, align, grows));
                 }
                 if class > PROCESS.front.units_last() {
                     // SAFETY: chunks of cached classes beyond the units' are
@@ -55,21 +55,6 @@ impl Brkpoint {
                 }
                 return Some(Block::dirty(start));
             }
-        }
-        self.with(|heap| heap.allocate(size, align))
-    }
-
-    /// Malloc, from step 1 on, for a block of no class that is cached; `grows` if it takes
-    /// the place of a smaller one.
-    pub(super) fn allocate_uncached(
-        &self,
-        size: usize,
-        align: usize,
-        grows: bool,
-    ) -> Option<Block> {
-        if let Some(cache) = self.own_cache() {
-            // Has no block of class 0, but there may be a trap.
-            self.look(cache, 0);
         }
         self.with(|heap| heap.allocate_moved(size, align, grows))
     }
